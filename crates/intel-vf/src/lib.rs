@@ -1,0 +1,1 @@
+//! What Intel's igb and ixgbe virtual functions share: the mailbox and advanced descriptors.

@@ -1,0 +1,1 @@
+//! Simulated virtual functions on a simulated bus with an IOMMU that faults.

@@ -1,0 +1,1 @@
+//! Real PCI functions through VFIO, and DMA memory from hugepages.

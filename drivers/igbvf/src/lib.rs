@@ -1,0 +1,1 @@
+//! Driver of the Intel 82576 and I350 virtual functions.

@@ -1,0 +1,1 @@
+//! Developer commands: test, tidy, vm, bench.
