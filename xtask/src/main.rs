@@ -1,2 +1,28 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands, run as `cargo xtask COMMAND`. Each command is one file; `host.rs` holds what they share.
+
+use clap::Parser;
+
+mod aarch64;
+mod host;
+mod test;
+mod tidy;
+mod vm;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Developer commands of vfwire")]
+enum Command {
+    /// Run every check and every test; install what they need (as root on Debian) or name it
+    Test(test::Args),
+    /// Check the rules that the compiler does not: floors, driver files, SAFETY comments, invariants
+    Tidy,
+    /// Run the guest tests: a real kernel, real VFIO, emulated VFs
+    Vm(vm::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Test(args) => test::run(&args),
+        Command::Tidy => tidy::run(),
+        Command::Vm(args) => vm::run(&args),
+    }
+}

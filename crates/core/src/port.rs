@@ -1,0 +1,215 @@
+//! A port: what a driver makes of a PCI function, and what an application asks of it.
+//!
+//! Life cycle: [`Driver::probe`] takes a function and gives a stopped port. [`Port::start`] gives the queues, which workers own. The port
+//! stays with whoever controls it, who calls [`Port::poll_control`] now and then (tens of times a second are plenty). [`Port::stop`], or
+//! dropping the port, makes the device let go of all memory; the queues then move nothing.
+
+use crate::{
+    bus::PciFunction,
+    error::PortError,
+    event::PortEvent,
+    path::Path,
+    pool::Pool,
+    queue::{RxQueue, TxQueue},
+    stats::PortStats,
+};
+use std::{collections::BTreeSet, fmt};
+use vfwire_spec::{net::MacAddr, pci::PciId};
+
+/// What an application wants of a port, apart from what the device was told: after every reset it is asked for again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Intent {
+    /// The address to have; nothing: the one that the PF gives, or a random local one where it gives none.
+    pub mac: Option<MacAddr>,
+    /// Longest payload of a frame in bytes, Ethernet header, VLAN tags and FCS not counted.
+    pub mtu_bytes: u16,
+    /// VLANs to join (ids 1 to 4094).
+    pub vlans: BTreeSet<u16>,
+    /// Multicast addresses to receive. A device may filter by a hash and let others through.
+    pub multicast: BTreeSet<MacAddr>,
+    /// Receive frames to every multicast address.
+    pub all_multicast: bool,
+    /// Receive frames to every address.
+    pub promiscuous: bool,
+}
+
+impl Default for Intent {
+    fn default() -> Self {
+        Self { mac: None, mtu_bytes: 1500, vlans: BTreeSet::new(), multicast: BTreeSet::new(), all_multicast: false, promiscuous: false }
+    }
+}
+
+/// One thing of an [`Intent`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Setting {
+    /// Its own address.
+    Mac(MacAddr),
+    /// Longest payload in bytes.
+    Mtu(u16),
+    /// A VLAN.
+    Vlan(u16),
+    /// The list of multicast addresses.
+    Multicast,
+    /// All multicast frames.
+    AllMulticast,
+    /// All frames.
+    Promiscuous,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mac(mac) => write!(f, "MAC address {mac}"),
+            Self::Mtu(bytes) => write!(f, "MTU {bytes}"),
+            Self::Vlan(id) => write!(f, "VLAN {id}"),
+            Self::Multicast => f.write_str("the multicast list"),
+            Self::AllMulticast => f.write_str("all-multicast mode"),
+            Self::Promiscuous => f.write_str("promiscuous mode"),
+        }
+    }
+}
+
+/// A setting that did not come about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// Which.
+    pub setting: Setting,
+    /// Who refused and what to do about it: advice that is true for this device.
+    pub remedy: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} was not granted: {}", self.setting, self.remedy)
+    }
+}
+
+/// What became of an [`Intent`]: everything that is not refused is in force.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Granted {
+    /// What the PF or the device refused.
+    pub refused: Vec<Refusal>,
+}
+
+/// Shape of a start.
+#[derive(Clone, Debug)]
+pub struct PortConfig {
+    /// Where the buffers come from. Of the same DMA domain as the port.
+    pub pool: Pool,
+    /// Receive and transmit queues: pairs, one a worker.
+    pub queue_pairs: u16,
+    /// Descriptors of each receive ring.
+    pub rx_desc: u16,
+    /// Descriptors of each transmit ring.
+    pub tx_desc: u16,
+    /// The compilation of the packet path.
+    pub path: Path,
+    /// What to ask of the PF and the device.
+    pub intent: Intent,
+}
+
+impl PortConfig {
+    /// One queue pair, 512 descriptors a ring, the fastest path, an ordinary MTU.
+    pub fn new(pool: &Pool) -> Self {
+        Self { pool: pool.clone(), queue_pairs: 1, rx_desc: 512, tx_desc: 512, path: Path::best(), intent: Intent::default() }
+    }
+}
+
+/// What a port is and can do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PortInfo {
+    /// Where it is, as the user wrote it.
+    pub address: String,
+    /// The driver's name.
+    pub driver: &'static str,
+    /// Vendor and device.
+    pub id: PciId,
+    /// Its own MAC address now.
+    pub mac: MacAddr,
+    /// Most queue pairs.
+    pub max_queue_pairs: u16,
+    /// Longest payload of a frame in bytes.
+    pub max_mtu_bytes: u16,
+    /// Whether it is simulated.
+    pub simulated: bool,
+}
+
+/// State of the link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Link {
+    /// Frames can pass.
+    pub up: bool,
+    /// Speed in Mbit/s; zero where it is down or the device does not say.
+    pub mbps: u32,
+}
+
+/// The queues of a start, in pairs: `rx[i]` and `tx[i]` are for one worker.
+#[derive(Debug)]
+pub struct Queues<R, T> {
+    /// Receive queues.
+    pub rx: Vec<R>,
+    /// Transmit queues.
+    pub tx: Vec<T>,
+    /// What became of what was asked for.
+    pub granted: Granted,
+}
+
+/// A port of some driver.
+pub trait Port: Send + 'static {
+    /// Its receive queues.
+    type Rx: RxQueue;
+    /// Its transmit queues.
+    type Tx: TxQueue;
+
+    /// What it is.
+    fn info(&self) -> &PortInfo;
+
+    /// Sets the device up and gives its queues, with buffers posted. What the PF refuses but the port can live without is reported in
+    /// [`Queues::granted`].
+    ///
+    /// # Errors
+    /// [`PortError`]; the port is stopped then, and can be started again.
+    fn start(&mut self, config: &PortConfig) -> Result<Queues<Self::Rx, Self::Tx>, PortError>;
+
+    /// Makes the device let go of all memory. The queues of the last start move nothing from then on.
+    ///
+    /// # Errors
+    /// [`PortError`] where the device did not acknowledge; what it may still write is never freed then.
+    fn stop(&mut self) -> Result<(), PortError>;
+
+    /// Changes what is asked of a running port: addresses, VLANs, modes. (Another MTU takes a new start.)
+    ///
+    /// # Errors
+    /// [`PortError`] where the port is not running or its PF does not answer.
+    fn apply(&mut self, intent: &Intent) -> Result<Granted, PortError>;
+
+    /// Looks after the port: messages of the PF, the link, the bus, recovery from resets. Never waits longer than a request to the PF
+    /// takes. Gives one event a call, until there is none.
+    ///
+    /// # Errors
+    /// [`PortError`] where recovery failed; it is tried again at later calls.
+    fn poll_control(&mut self) -> Result<Option<PortEvent>, PortError>;
+
+    /// The link now.
+    fn link(&self) -> Link;
+
+    /// All counters since the port was opened.
+    fn stats(&mut self) -> PortStats;
+}
+
+/// A driver: what the registry needs to know of it.
+pub trait Driver {
+    /// Its name: `igbvf`.
+    const NAME: &'static str;
+    /// The functions that it drives.
+    const IDS: &'static [PciId];
+    /// Its ports.
+    type Port<F: PciFunction>: Port;
+
+    /// Takes a function and makes a stopped port of it. The device has been reset and the PF spoken to when it returns.
+    ///
+    /// # Errors
+    /// [`PortError`] where the function does not answer as its data sheet says, or its PF does not answer at all.
+    fn probe<F: PciFunction>(function: F) -> Result<Self::Port<F>, PortError>;
+}

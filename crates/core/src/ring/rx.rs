@@ -1,0 +1,373 @@
+//! Receive: finished descriptors' buffers go to the burst, and as many fresh ones from the worker's cache are posted, in one loop.
+
+use super::{Deposit, NO_BUFFER, Ring};
+#[cfg(feature = "audit")]
+use crate::audit::Owner;
+use crate::{
+    burst::Burst,
+    dma::{DmaSpace, Iova},
+    error::PortError,
+    format::{Desc, RxFormat},
+    path::{Kind, Path},
+    pool::{BufCache, HEADROOM_BYTES, Pool, foreign_pool},
+};
+use std::{marker::PhantomData, sync::Arc};
+
+/// Descriptors that stay vacant: the posted end never shares a cache line with the completed end, and the tail never meets the head,
+/// which a device takes for an empty ring.
+const SPARE_DESC: usize = 8;
+/// Buffers that one frame may span: enough for 16 KiB in buffers of 1 KiB. A device that never ends a frame is stopped here.
+const SEGMENTS_MAX: u32 = 16;
+
+/// What one receive did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Received {
+    /// Frames that went to the burst.
+    pub frames: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Frames that were dropped: damaged, longer than their buffers, or without an end.
+    pub errors: u64,
+    /// Descriptors were posted: ring the doorbell with [`RxRing::tail`].
+    pub posted: bool,
+    /// No free buffer was to be had, so that finished descriptors were left with the device.
+    pub starved: bool,
+}
+
+/// A frame of which the end has not come yet.
+#[derive(Clone, Copy)]
+struct Partial {
+    first: u32,
+    span: u32,
+    last: u32,
+    bytes: u64,
+    segments: u32,
+    /// It is dropped when its end comes; its buffers are back already.
+    damaged: bool,
+}
+
+/// A receive ring.
+pub struct RxRing<F> {
+    ring: Ring,
+    partial: Option<Partial>,
+    format: PhantomData<F>,
+}
+
+/// One contiguous run of the loop: where it reads and writes, and how far it may go.
+pub(super) struct Run {
+    /// Slot of the oldest posted descriptor.
+    pub(super) head: usize,
+    /// Slot of the oldest vacant one.
+    pub(super) tail: usize,
+    /// Descriptors until the first wrap, end of the burst, or end of the cache.
+    pub(super) max: usize,
+}
+
+/// What a run did.
+#[derive(Default)]
+pub(super) struct Ran {
+    pub(super) frames: usize,
+    pub(super) bytes: u64,
+    pub(super) flawed: bool,
+}
+
+/// The pointers of a run. All are good for `Run::max` elements from where they point.
+pub(super) struct Pointers {
+    pub(super) desc: *mut Desc,
+    pub(super) buffers: *mut u32,
+    pub(super) post_desc: *mut Desc,
+    pub(super) post_buffers: *mut u32,
+    /// One past the newest free buffer of the cache: taken downwards.
+    pub(super) free_end: *const u32,
+    pub(super) out_buffer: *mut u32,
+    pub(super) out_span: *mut u32,
+    pub(super) out_raw: *mut Desc,
+    /// Address of buffer 0's data.
+    pub(super) address: u64,
+    pub(super) stride_bytes: u64,
+    pub(super) room_bytes: u32,
+}
+
+impl<F: RxFormat> RxRing<F> {
+    /// A ring of `size_desc` descriptors whose buffers come from `pool`.
+    ///
+    /// # Errors
+    /// [`PortError`] where the size is impossible or the memory cannot be had.
+    pub fn new(space: &dyn DmaSpace, pool: &Pool, size_desc: u16, deposit: &Deposit) -> Result<Self, PortError> {
+        const { assert!(F::LENGTH_AT + 16 <= 64) }
+        Ok(Self { ring: Ring::new(space, pool, size_desc, deposit)?, partial: None, format: PhantomData })
+    }
+
+    /// Where the device finds it.
+    pub fn iova(&self) -> Iova {
+        self.ring.iova()
+    }
+
+    /// Its length in bytes, as devices want it.
+    pub fn len_bytes(&self) -> u32 {
+        (self.ring.mask + 1) * super::DESC_BYTES as u32
+    }
+
+    /// What the doorbell is to be rung with: the slot after the last posted one.
+    #[inline(always)]
+    pub fn tail(&self) -> u32 {
+        self.ring.tail & self.ring.mask
+    }
+
+    /// Bytes that a descriptor's buffer takes.
+    pub fn room_bytes(&self) -> u32 {
+        self.ring.arena.room_bytes()
+    }
+
+    /// Posts buffers until all but a few descriptors are with the device, or no buffer is left. At start, and when the pool had run
+    /// dry. True where any was posted.
+    #[cold]
+    #[inline(never)]
+    pub fn fill(&mut self, cache: &mut BufCache) -> bool {
+        let ring = &mut self.ring;
+        if !Arc::ptr_eq(&ring.arena, &cache.arena) {
+            foreign_pool()
+        }
+        let old_tail = ring.tail;
+        while ring.posted() < ring.size() - SPARE_DESC {
+            let Some(buffer) = cache.take_one() else { break };
+            let (slot, desc) = (ring.slot(ring.tail), [ring.address(buffer, HEADROOM_BYTES), 0]);
+            // SAFETY: a masked cursor is inside the ring, and the tail's slot is vacant because fewer than all are posted.
+            unsafe { ring.write(slot, desc, buffer) };
+            ring.tail = ring.tail.wrapping_add(1);
+        }
+        #[cfg(feature = "audit")]
+        ring.owned_by(old_tail, ring.tail.wrapping_sub(old_tail) as usize, Owner::DeviceWrites);
+        ring.tail != old_tail
+    }
+
+    /// Takes all buffers back into the cache, because the device has forgotten the ring. Cursors are zero afterwards.
+    pub fn reset(&mut self, cache: &mut BufCache) {
+        if let Some(partial) = self.partial.take() {
+            if !partial.damaged {
+                self.ring.arena.dissolve(partial.first, |buffer| cache.put(buffer));
+            }
+        }
+        #[cfg(feature = "audit")]
+        self.ring.owned_by(self.ring.head, self.ring.posted(), Owner::Cpu);
+        self.ring.take_back(|buffer| cache.put(buffer));
+    }
+
+    /// Moves finished frames to the end of `out`, as many as there are and as it takes, and posts as many fresh buffers.
+    ///
+    /// # Panics
+    /// Where the cache, the burst and the ring belong to different pools.
+    #[inline(always)]
+    pub fn receive(&mut self, path: Path, cache: &mut BufCache, out: &mut Burst) -> Received {
+        match path.kind() {
+            Kind::Scalar => self.receive_with(cache, out, scalar::<F>),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Path` of this kind exists only where the processor has the instructions.
+            Kind::Avx512 => unsafe { super::avx512::receive(self, cache, out) },
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn receive_with(&mut self, cache: &mut BufCache, out: &mut Burst, run: impl Fn(&Pointers, usize) -> Ran) -> Received {
+        if !Arc::ptr_eq(&self.ring.arena, &out.arena) || !Arc::ptr_eq(&self.ring.arena, &cache.arena) {
+            foreign_pool()
+        }
+        let mut done = Received::default();
+        if cache.len < out.room() {
+            self.dry(cache, out.room(), &mut done);
+        }
+        let (start, mut flawed) = (out.len, false);
+        loop {
+            let next = self.next_run(cache, out);
+            let ran = run(&self.pointers(&next, cache, out), next.max);
+            #[cfg(feature = "audit")]
+            self.ring.owned_by(self.ring.tail, ran.frames, Owner::DeviceWrites);
+            self.ring.head = self.ring.head.wrapping_add(ran.frames as u32);
+            self.ring.tail = self.ring.tail.wrapping_add(ran.frames as u32);
+            cache.len -= ran.frames;
+            out.len += ran.frames;
+            done.bytes += ran.bytes;
+            flawed |= ran.flawed;
+            // Where the run was used up it ended at a wrap, perhaps: once more.
+            if ran.frames < next.max || ran.frames == 0 {
+                break;
+            }
+        }
+        done.frames = out.len - start;
+        done.posted |= done.frames > 0;
+        #[cfg(feature = "audit")]
+        out.frames.buffer[start..out.len].iter().for_each(|&buffer| self.ring.arena.owners.set(buffer, Owner::Cpu));
+        if flawed || self.partial.is_some() {
+            self.sort_out(start, cache, out, &mut done);
+        }
+        if done.frames > 0 {
+            out.received(start, F::WORDS);
+        }
+        done
+    }
+
+    /// The cache holds less than the burst could take.
+    #[cold]
+    #[inline(never)]
+    fn dry(&mut self, cache: &mut BufCache, want: usize, done: &mut Received) {
+        cache.refill(want);
+        if self.ring.posted() < self.ring.size() - SPARE_DESC {
+            done.posted = self.fill(cache);
+        }
+        done.starved = cache.is_empty() && want > 0;
+    }
+
+    #[inline(always)]
+    fn next_run(&self, cache: &BufCache, out: &Burst) -> Run {
+        let ring = &self.ring;
+        let (head, tail, size) = (ring.slot(ring.head), ring.slot(ring.tail), ring.size());
+        let max = out.room().min(cache.len).min(ring.posted()).min(size - head).min(size - tail);
+        Run { head, tail, max }
+    }
+
+    #[inline(always)]
+    fn pointers(&mut self, run: &Run, cache: &BufCache, out: &mut Burst) -> Pointers {
+        let (ring, frames, at) = (&self.ring, &mut *out.frames, out.len);
+        // Offsets stay inside or one past the end of each array (`wrapping_add`: nothing is accessed here).
+        Pointers {
+            desc: ring.desc.as_ptr().wrapping_add(run.head),
+            buffers: ring.buffers.as_ptr().wrapping_add(run.head),
+            post_desc: ring.desc.as_ptr().wrapping_add(run.tail),
+            post_buffers: ring.buffers.as_ptr().wrapping_add(run.tail),
+            free_end: cache.free.as_ptr().wrapping_add(cache.len),
+            out_buffer: frames.buffer.as_mut_ptr().wrapping_add(at),
+            out_span: frames.span.as_mut_ptr().wrapping_add(at),
+            out_raw: frames.raw.as_mut_ptr().wrapping_add(at),
+            address: ring.address(0, HEADROOM_BYTES),
+            stride_bytes: u64::from(ring.arena.stride_bytes()),
+            room_bytes: ring.arena.room_bytes(),
+        }
+    }
+
+    /// Some of the frames from `start` on is damaged, too long, or spans buffers: looks at each.
+    #[cold]
+    #[inline(never)]
+    fn sort_out(&mut self, start: usize, cache: &mut BufCache, out: &mut Burst, done: &mut Received) {
+        let room_bytes = u64::from(self.ring.arena.room_bytes());
+        let (mut kept, end) = (start, out.len);
+        done.bytes = 0;
+        for index in start..end {
+            let (buffer, span, raw) = (out.frames.buffer[index], out.frames.span[index], out.frames.raw[index]);
+            let len_bytes = raw[1] >> F::LENGTH_AT & 0xffff;
+            let damaged = raw[1] & F::ERROR != 0 || len_bytes > room_bytes;
+            let ends = raw[1] & F::END != 0;
+            match self.partial.take() {
+                None if ends && !damaged => {
+                    out.move_frame(index, kept);
+                    kept += 1;
+                    done.bytes += len_bytes;
+                }
+                None if ends => {
+                    cache.put(buffer);
+                    done.errors += 1;
+                }
+                None => {
+                    let partial = Partial { first: buffer, span, last: buffer, bytes: len_bytes, segments: 1, damaged: false };
+                    self.partial = self.spoil_if(damaged, partial, cache);
+                }
+                Some(partial) => {
+                    let partial = self.extend(partial, buffer, span, len_bytes, damaged, cache);
+                    if !ends {
+                        self.partial = Some(partial);
+                    } else if partial.damaged {
+                        done.errors += 1;
+                    } else {
+                        out.frames.buffer[kept] = partial.first;
+                        out.frames.span[kept] = partial.span;
+                        out.frames.raw[kept] = raw;
+                        out.flags.chains.set(true);
+                        kept += 1;
+                        done.bytes += partial.bytes;
+                    }
+                }
+            }
+        }
+        out.set_len(kept);
+        done.frames = kept - start;
+    }
+
+    /// The next buffer of a frame that spans several.
+    fn extend(&self, mut partial: Partial, buffer: u32, span: u32, bytes: u64, damaged: bool, cache: &mut BufCache) -> Partial {
+        if partial.damaged {
+            cache.put(buffer);
+            return partial;
+        }
+        self.ring.arena.link(partial.last, buffer, span);
+        partial.last = buffer;
+        partial.bytes += bytes;
+        partial.segments += 1;
+        self.spoil_if(damaged || partial.segments > SEGMENTS_MAX, partial, cache).unwrap_or(partial)
+    }
+
+    /// A damaged frame gives its buffers back at once, so that a device that never ends it holds none.
+    fn spoil_if(&self, damaged: bool, partial: Partial, cache: &mut BufCache) -> Option<Partial> {
+        if damaged {
+            self.ring.arena.dissolve(partial.first, |buffer| cache.put(buffer));
+        }
+        Some(Partial { damaged, ..partial })
+    }
+}
+
+/// The portable run; the reference for the others.
+#[inline(always)]
+fn scalar<F: RxFormat>(at: &Pointers, max: usize) -> Ran {
+    scalar_from::<F>(at, 0, max, Ran::default())
+}
+
+/// Continues a run at its `index`-th descriptor.
+#[inline(always)]
+#[expect(clippy::multiple_unsafe_ops_per_block, reason = "one argument holds for all of them: `index < max`")]
+pub(super) fn scalar_from<F: RxFormat>(at: &Pointers, mut index: usize, max: usize, mut ran: Ran) -> Ran {
+    while index < max {
+        // SAFETY: `index < max`, and all pointers are good for `max` elements (`next_run` took the minimum over all arrays). The word is
+        // accessed as an atomic because the device may be writing it.
+        let word = unsafe { &*at.desc.add(index).cast::<std::sync::atomic::AtomicU64>().add(1) }.load(std::sync::atomic::Ordering::Acquire);
+        if word & F::DONE == 0 {
+            break;
+        }
+        let len = (word >> F::LENGTH_AT) as u32 & 0xffff;
+        let kept = len.min(at.room_bytes);
+        // SAFETY: as above; the descriptor is done, so it is ours, the posted slots are vacant, and the free buffers are the cache's, which
+        // counts them out when we return.
+        unsafe {
+            *at.out_buffer.add(index) = *at.buffers.add(index);
+            *at.out_span.add(index) = HEADROOM_BYTES << 16 | kept;
+            *at.out_raw.add(index) = [(*at.desc.add(index))[0], word];
+            let fresh = *at.free_end.sub(index + 1);
+            *at.post_buffers.add(index) = fresh;
+            *at.post_desc.add(index) = [at.address + u64::from(fresh) * at.stride_bytes, 0];
+        }
+        ran.bytes += u64::from(kept);
+        ran.flawed |= word & (F::END | F::ERROR) != F::END || kept != len;
+        index += 1;
+    }
+    ran.frames = index;
+    ran
+}
+
+impl<F> Drop for RxRing<F> {
+    fn drop(&mut self) {
+        // A frame whose end never came: its buffers are ours, not the device's.
+        if let Some(partial) = self.partial.take() {
+            if !partial.damaged {
+                self.ring.arena.dissolve(partial.first, |buffer| {
+                    // Not the last ones: the ring holds the arena.
+                    let _ = self.ring.arena.home.give(&[buffer]);
+                });
+            }
+        }
+    }
+}
+
+impl<F> std::fmt::Debug for RxRing<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RxRing({} of {} posted)", self.ring.posted(), self.ring.size())
+    }
+}
+
+const _: () = assert!(NO_BUFFER > 1 << 24, "no buffer has this number");

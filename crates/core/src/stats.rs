@@ -1,0 +1,183 @@
+//! Statistics in which every frame is accounted for.
+//!
+//! What the packet path counts (frames that passed through our hands) is exact. What happened before or after is the device's to count;
+//! devices count in registers that wrap or clear, and a driver widens them ([`Wrapping32`]) whenever it is asked for statistics.
+
+use crossbeam::utils::CachePadded;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+/// What one receive queue did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RxStats {
+    /// Frames given to the application.
+    pub frames: u64,
+    /// Their bytes, FCS not counted.
+    pub bytes: u64,
+    /// Frames that arrived damaged, longer than the buffers, or without an end, and were dropped by the driver.
+    pub errors: u64,
+    /// Frames that the device dropped because no descriptor was free (82576: RQDPC).
+    pub no_descriptor: u64,
+    /// Calls that left frames with the device because the pool had no free buffer. Not frames: none is lost by it alone.
+    pub starved_polls: u64,
+}
+
+/// What one transmit queue did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TxStats {
+    /// Frames given to the device.
+    pub frames: u64,
+    /// Their bytes, FCS not counted.
+    pub bytes: u64,
+    /// Frames that no device can send (too short, too long, too many segments), dropped by the driver.
+    pub unsendable: u64,
+    /// Descriptors that the device had when it was reset: their frames may or may not have left.
+    pub lost_in_reset: u64,
+}
+
+/// What the function counted by itself, widened to 64 bits. Zero where it does not count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct DeviceStats {
+    /// Good frames received.
+    pub rx_frames: u64,
+    /// Their bytes, FCS counted.
+    pub rx_bytes: u64,
+    /// Of them multicast.
+    pub rx_multicast: u64,
+    /// Good frames sent.
+    pub tx_frames: u64,
+    /// Their bytes, FCS counted.
+    pub tx_bytes: u64,
+}
+
+/// A port's statistics since it was opened.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PortStats {
+    /// One a receive queue.
+    pub rx: Vec<RxStats>,
+    /// One a transmit queue.
+    pub tx: Vec<TxStats>,
+    /// What the function counted.
+    pub device: DeviceStats,
+    /// Resets that the port has seen.
+    pub resets: u64,
+}
+
+impl PortStats {
+    /// Sum over the receive queues.
+    pub fn rx_total(&self) -> RxStats {
+        self.rx.iter().fold(RxStats::default(), |sum, queue| RxStats {
+            frames: sum.frames + queue.frames,
+            bytes: sum.bytes + queue.bytes,
+            errors: sum.errors + queue.errors,
+            no_descriptor: sum.no_descriptor + queue.no_descriptor,
+            starved_polls: sum.starved_polls + queue.starved_polls,
+        })
+    }
+
+    /// Sum over the transmit queues.
+    pub fn tx_total(&self) -> TxStats {
+        self.tx.iter().fold(TxStats::default(), |sum, queue| TxStats {
+            frames: sum.frames + queue.frames,
+            bytes: sum.bytes + queue.bytes,
+            unsendable: sum.unsendable + queue.unsendable,
+            lost_in_reset: sum.lost_in_reset + queue.lost_in_reset,
+        })
+    }
+}
+
+/// Counters with one writer and any number of readers. The writer keeps its own copy and stores it relaxed, so counting costs no
+/// read-modify-write and shares no line with another queue.
+#[derive(Debug)]
+pub struct Counters<const N: usize> {
+    mine: [u64; N],
+    shared: Arc<CachePadded<[AtomicU64; N]>>,
+}
+
+/// The reading end of [`Counters`].
+#[derive(Clone, Debug)]
+pub struct CountersReader<const N: usize>(Arc<CachePadded<[AtomicU64; N]>>);
+
+impl<const N: usize> Counters<N> {
+    /// All zero.
+    pub fn new() -> Self {
+        Self { mine: [0; N], shared: Arc::new(CachePadded::new([const { AtomicU64::new(0) }; N])) }
+    }
+
+    /// Adds to counter `WHICH`.
+    #[inline(always)]
+    pub fn add<const WHICH: usize>(&mut self, amount: u64) {
+        self.mine[WHICH] += amount;
+        self.shared[WHICH].store(self.mine[WHICH], Relaxed);
+    }
+
+    /// A reading end.
+    pub fn reader(&self) -> CountersReader<N> {
+        CountersReader(self.shared.clone())
+    }
+}
+
+impl<const N: usize> Default for Counters<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> CountersReader<N> {
+    /// All of them now. Each is exact; they need not be of the same instant.
+    pub fn read(&self) -> [u64; N] {
+        std::array::from_fn(|which| self.0[which].load(Relaxed))
+    }
+}
+
+/// A 32-bit register that counts and wraps, widened. It must be read at least once a wrap: at 10 Gbit/s of smallest frames a frame
+/// counter wraps in about five minutes, a byte counter in about four seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wrapping32 {
+    last: u32,
+    total: u64,
+}
+
+impl Wrapping32 {
+    /// The register reads `now` before anything is counted.
+    pub fn start(&mut self, now: u32) {
+        self.last = now;
+    }
+
+    /// The register reads `now`: the widened count.
+    pub fn update(&mut self, now: u32) -> u64 {
+        self.total += u64::from(now.wrapping_sub(self.last));
+        self.last = now;
+        self.total
+    }
+
+    /// The widened count at the last update.
+    pub fn total(self) -> u64 {
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrap_is_not_a_loss() {
+        let mut counter = Wrapping32::default();
+        counter.start(0xffff_fff0);
+        assert_eq!(counter.update(0xffff_ffff), 15);
+        assert_eq!(counter.update(4), 20);
+        assert_eq!(counter.total(), 20);
+    }
+
+    #[test]
+    fn readers_see_what_was_counted() {
+        let mut counters = Counters::<2>::new();
+        let reader = counters.reader();
+        counters.add::<1>(3);
+        counters.add::<1>(4);
+        assert_eq!(reader.read(), [0, 7]);
+    }
+}

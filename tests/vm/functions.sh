@@ -1,0 +1,32 @@
+# Shell functions of the guest's scripts and scenarios.
+pci=/sys/bus/pci/devices
+
+# This shell prefers busybox's own `ip`, which knows neither VFs nor namespaces.
+ip() { /usr/bin/ip "$@"; }
+
+# The sysfs folders of the 82576 PFs, in the order of their slots.
+pfs() { for file in $(grep -l 0x10c9 $pci/*/device); do dirname "$file"; done; }
+
+driver() { [ -e "$pci/$1/driver" ] && basename "$(readlink "$pci/$1/driver")"; }
+group() { basename "$(readlink "$pci/$1/iommu_group")"; }
+
+# bind FUNCTION DRIVER: gives a function to a driver, whatever had it before.
+bind() {
+  [ "$(driver "$1")" = "$2" ] && return
+  [ -e "$pci/$1/driver" ] && echo "$1" > "$pci/$1/driver/unbind"
+  echo "$2" > "$pci/$1/driver_override"
+  echo "$1" > /sys/bus/pci/drivers_probe
+  [ "$(driver "$1")" = "$2" ] || { echo "could not bind $1 to $2"; return 1; }
+}
+
+# alive PID: running, and not a zombie.
+alive() { [ -e "/proc/$1/stat" ] && ! grep -q ') Z ' "/proc/$1/stat"; }
+
+# wait_for LIMIT_S COMMAND…: until the command succeeds.
+wait_for() {
+  tries=$(($1 * 20)); shift
+  until "$@" > /dev/null 2>&1; do
+    tries=$((tries - 1)); [ $tries -gt 0 ] || return 1
+    usleep 50000
+  done
+}

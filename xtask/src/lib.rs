@@ -1,1 +1,0 @@
-//! Developer commands: test, tidy, vm, bench.

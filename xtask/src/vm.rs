@@ -1,0 +1,111 @@
+//! `cargo xtask vm`: the judge that simulated hardware cannot be. A real kernel, real vfio-pci and an emulated IOMMU with 82576 virtual
+//! functions; the static `vfwire` runs in the guest, the other ends of the wires are here.
+//!
+//! One boot serves all scenarios. Each starts from the same baseline and ends with a look at the kernel's and the device's complaints; after
+//! a failed one the guest is booted afresh, so that a failure stays alone.
+
+mod forwarder;
+mod guest;
+mod image;
+mod lab;
+mod qemu;
+mod scenarios;
+mod setup;
+mod stream;
+mod wire;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use lab::{Lab, Site};
+use scenarios::{SCENARIOS, Scenario};
+
+use crate::host;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Scenarios to run; all that are not long by default
+    names: Vec<String>,
+    /// Show the scenarios and what each proves
+    #[arg(long)]
+    list: bool,
+    /// Run the long scenarios as well
+    #[arg(long)]
+    long: bool,
+    /// Keep the guest's console and logs even if all goes well
+    #[arg(long)]
+    keep_logs: bool,
+    /// A folder copied over the guest's root file system, such as another build of a program
+    #[arg(long, value_name = "FOLDER")]
+    overlay: Vec<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let scenarios = select(args)?;
+    if args.list {
+        scenarios.iter().for_each(|scenario| println!("{:<20} {}", scenario.name, scenario.proves));
+        return Ok(());
+    }
+    let checkout = &host::root();
+    let folder = checkout.join("target/vm");
+    fs::create_dir_all(&folder)?;
+    let kernel = setup::ensure_ready(&folder)?;
+    let programs = image::build_programs(checkout)?;
+    let logs = folder.join(format!("run-{}", std::process::id()));
+    fs::create_dir_all(&logs)?;
+    let initramfs = image::pack(checkout, &logs, &kernel, &programs, &args.overlay)?;
+    let mut site = Site::new(kernel, initramfs, &folder, &logs);
+    let (passed, failed) = run_all(&scenarios, &mut site)?;
+    fs::remove_file(&site.initramfs)?;
+    if failed > 0 || args.keep_logs {
+        println!("logs: {}", logs.display());
+    } else {
+        fs::remove_dir_all(&logs)?;
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed > 0 {
+        // The count stays the last line.
+        std::process::exit(1);
+    }
+    Ok(())
+}
+
+fn select(args: &Args) -> Result<Vec<&'static Scenario>> {
+    if let Some(unknown) = args.names.iter().find(|name| SCENARIOS.iter().all(|scenario| scenario.name != name.as_str())) {
+        bail!("there is no scenario {unknown}; `cargo xtask vm --list --long` shows them");
+    }
+    let named = |scenario: &&Scenario| args.names.iter().any(|name| name == scenario.name);
+    let wanted = |scenario: &&Scenario| if args.names.is_empty() { args.long || !scenario.long } else { named(scenario) };
+    Ok(SCENARIOS.iter().filter(wanted).collect())
+}
+
+fn run_all(scenarios: &[&Scenario], site: &mut Site) -> Result<(u32, u32)> {
+    let (mut passed, mut failed) = (0, 0);
+    let mut running: Option<Lab> = None;
+    for scenario in scenarios {
+        let mut lab = match running.take() {
+            Some(lab) => lab,
+            None => site.boot()?,
+        };
+        let start = Instant::now();
+        let result = lab.run(scenario.run);
+        let seconds = start.elapsed().as_secs_f64();
+        match result {
+            Ok(()) => {
+                passed += 1;
+                println!("PASS {:<20} {seconds:6.1} s", scenario.name);
+                running = Some(lab);
+            }
+            Err(error) => {
+                failed += 1;
+                println!("FAIL {:<20} {seconds:6.1} s", scenario.name);
+                println!("  {}", format!("{error:#}").replace('\n', "\n  "));
+                site.keep_logs(scenario.name)?;
+            }
+        }
+    }
+    Ok((passed, failed))
+}

@@ -1,0 +1,149 @@
+//! The guest's root file system: busybox, the kernel modules a VF needs, our scripts (`tests/vm`) and our static binaries.
+//!
+//! Built afresh by every run under `target/vm/root` and packed as an initramfs; it takes about a second.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::setup::{BUSYBOX, IP, Kernel, MODPROBE};
+use crate::host;
+
+const MODULES: [&str; 6] = ["virtio_pci", "virtio_console", "igb", "igbvf", "vfio_iommu_type1", "vfio-pci"];
+/// Loaded by the guest as well, for the kernel side of the VLAN scenarios.
+const NETWORK_MODULES: [&str; 1] = ["8021q"];
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Builds the programs that run in the guest, linked statically, and gives their paths.
+pub(super) fn build_programs(checkout: &Path) -> Result<Vec<PathBuf>> {
+    let target = checkout.join("target/guest");
+    let build = |what: &[&str]| {
+        let mut command = host::cargo(["build", "--quiet", "--release", "--package", "vfwire", "--target", TARGET]);
+        host::run(command.args(what).arg("--target-dir").arg(&target).env("RUSTFLAGS", "-C target-feature=+crt-static"))
+    };
+    let mut programs = Vec::new();
+    let built = target.join(TARGET).join("release");
+    build(&["--bin", "vfwire"])?;
+    programs.push(built.join("vfwire"));
+    if checkout.join("examples/echo.rs").exists() {
+        build(&["--example", "echo"])?;
+        programs.push(built.join("examples/echo"));
+    }
+    Ok(programs)
+}
+
+/// Packs the root file system and gives the path of the initramfs. `overlay` folders are copied over it last.
+pub(super) fn pack(checkout: &Path, folder: &Path, kernel: &Kernel, programs: &[PathBuf], overlay: &[PathBuf]) -> Result<PathBuf> {
+    let root = folder.join("root");
+    if root.exists() {
+        fs::remove_dir_all(&root)?;
+    }
+    for name in ["bin", "lib/modules", "usr/bin", "vm"] {
+        fs::create_dir_all(root.join(name))?;
+    }
+    fs::copy(BUSYBOX, root.join("bin/busybox"))?;
+    copy_modules(&root, kernel)?;
+    // busybox's own `ip` cannot give a VF its MAC.
+    copy_with_libraries(&root, Path::new(IP))?;
+    copy_folder(&checkout.join("tests/vm"), &root.join("vm"))?;
+    fs::rename(root.join("vm/init"), root.join("init"))?;
+    fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
+    for program in programs {
+        fs::copy(program, root.join("usr/bin").join(program.file_name().context("a program without a name")?))?;
+    }
+    for folder in overlay {
+        copy_folder(folder, &root).with_context(|| format!("could not copy the overlay {}", folder.display()))?;
+    }
+    let initramfs = folder.join("initramfs.cpio");
+    archive(&root, &initramfs)?;
+    Ok(initramfs)
+}
+
+fn copy_modules(root: &Path, kernel: &Kernel) -> Result<()> {
+    let mut order = Vec::new();
+    for module in MODULES.iter().chain(&NETWORK_MODULES) {
+        let mut command = Command::new(MODPROBE);
+        let depends = host::stdout(command.args(["-S", &kernel.version, "--show-depends", module, "-d"]).arg(&kernel.root))?;
+        for file in depends.lines().filter_map(|line| line.strip_prefix("insmod ")) {
+            let file = PathBuf::from(file.trim());
+            let name = file.file_name().context("a module without a name")?.to_string_lossy().trim_end_matches(".xz").to_owned();
+            if order.contains(&name) {
+                continue;
+            }
+            let target = root.join("lib/modules").join(&name);
+            if file.extension().is_some_and(|extension| extension == "xz") {
+                let status = Command::new("xz").arg("-dc").arg(&file).stdout(fs::File::create(&target)?).status()?;
+                ensure!(status.success(), "could not unpack {}", file.display());
+            } else {
+                fs::copy(&file, &target)?;
+            }
+            order.push(name);
+        }
+    }
+    fs::write(root.join("modules"), order.join("\n") + "\n")?;
+    Ok(())
+}
+
+/// Copies a dynamically linked program and its libraries to the same paths.
+fn copy_with_libraries(root: &Path, program: &Path) -> Result<()> {
+    let listed = host::stdout(Command::new("ldd").arg(program))?;
+    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
+    for file in libraries {
+        let target = root.join(file.trim_start_matches('/'));
+        fs::create_dir_all(target.parent().context("a library in no folder")?)?;
+        fs::copy(file, target)?;
+    }
+    fs::copy(program, root.join("usr/bin").join(program.file_name().context("a program without a name")?))?;
+    Ok(())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("could not read {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else if kind.is_symlink() {
+            symlink(fs::read_link(entry.path())?, target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Packs a folder in the kernel's initramfs format, everything owned by root.
+fn archive(root: &Path, file: &Path) -> Result<()> {
+    let mut names = Vec::new();
+    list(root, Path::new(""), &mut names)?;
+    let mut cpio = Command::new("cpio")
+        .args(["-o", "-H", "newc", "--quiet", "-R", "0:0"])
+        .current_dir(root)
+        .stdin(Stdio::piped())
+        .stdout(fs::File::create(file)?)
+        .spawn()?;
+    cpio.stdin.take().context("cpio has no stdin")?.write_all(names.join("\n").as_bytes())?;
+    let status = cpio.wait()?;
+    ensure!(status.success(), "cpio failed: {status}");
+    Ok(())
+}
+
+/// Every path below `root`, a folder before what is in it.
+fn list(root: &Path, below: &Path, names: &mut Vec<String>) -> Result<()> {
+    for entry in fs::read_dir(root.join(below))? {
+        let entry = entry?;
+        let path = below.join(entry.file_name());
+        names.push(path.to_string_lossy().into_owned());
+        if entry.file_type()?.is_dir() {
+            list(root, &path, names)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! One QEMU process: a q35 machine with a VT-d IOMMU, two 82576 PFs whose wires are datagram sockets, and a control channel.
+//!
+//! It never outlives this process: dropping [`Qemu`] kills it, and the kernel kills it should we die first.
+
+use std::fs;
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::setup::Kernel;
+
+/// Boots take 6 to 10 s.
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
+
+/// MAC of the first PF; the second's last byte is one more.
+const PF_MACS: [&str; 2] = ["52:54:00:11:22:0a", "52:54:00:11:22:0b"];
+
+/// How QEMU executes the guest. Emulation is single-threaded: with a thread a CPU one boot in seven stalls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Accelerator {
+    Kvm,
+    Tcg,
+}
+
+impl Accelerator {
+    fn option(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg,thread=single",
+        }
+    }
+}
+
+/// A running machine. Its files are all in one folder: `console.log`, `qemu.log`, `trace.log` and the sockets.
+pub(super) struct Qemu {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Qemu {
+    /// Starts a machine and waits until the guest has opened its end of the control channel and said that it is ready.
+    pub(super) fn boot(kernel: &Kernel, initramfs: &Path, folder: &Path, accelerator: Accelerator) -> Result<(Self, UnixStream)> {
+        let socket = folder.join("control");
+        let _ = fs::remove_file(&socket);
+        let listener = UnixListener::bind(short_path(folder, "control")?.path()).context("could not listen for the guest")?;
+        listener.set_nonblocking(true)?;
+        let mut machine = Self { child: command(kernel, initramfs, folder, accelerator)?.spawn()?, folder: folder.to_owned() };
+        let deadline = Instant::now() + BOOT_LIMIT;
+        let channel = loop {
+            match listener.accept() {
+                Ok((channel, _)) => break channel,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => machine.check_alive(deadline)?,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        channel.set_nonblocking(false)?;
+        let result = await_ready(&mut machine, &channel, deadline);
+        if result.is_err() {
+            let _ = channel.shutdown(Shutdown::Both);
+        }
+        result.map(|()| (machine, channel))
+    }
+
+    fn check_alive(&mut self, deadline: Instant) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("QEMU ended ({status}): {}", fs::read_to_string(self.folder.join("qemu.log"))?.trim());
+        }
+        if Instant::now() >= deadline {
+            bail!("no GUEST READY within {} s", BOOT_LIMIT.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        Ok(())
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        // Fails only where it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn await_ready(machine: &mut Qemu, channel: &UnixStream, deadline: Instant) -> Result<()> {
+    use std::io::Read;
+    let ready = b"GUEST READY\n";
+    let mut said = Vec::new();
+    channel.set_read_timeout(Some(Duration::from_millis(100)))?;
+    while said.len() < ready.len() {
+        let mut byte = [0];
+        match (&*channel).read(&mut byte) {
+            Ok(1) => said.push(byte[0]),
+            Ok(_) => bail!("the guest closed its control channel"),
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                machine.check_alive(deadline)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if said != ready {
+        bail!("the guest said {:?} instead of GUEST READY", String::from_utf8_lossy(&said));
+    }
+    Ok(())
+}
+
+fn command(kernel: &Kernel, initramfs: &Path, folder: &Path, accelerator: Accelerator) -> Result<Command> {
+    let mut command = Command::new("setpriv");
+    // The folder is the working directory, so that socket paths stay below the 108 bytes that an address may have.
+    command.current_dir(folder).args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+    command.args(["-M", "q35,kernel-irqchip=split", "-cpu", "max", "-smp", "2", "-m", "1G", "-accel", accelerator.option()]);
+    command.args(["-nodefaults", "-nographic", "-no-reboot", "-serial", "file:console.log"]);
+    command.args(["-D", "trace.log", "-trace", "igbvf_wrn_io_addr_unknown"]);
+    command.args(["-device", "intel-iommu,intremap=on,caching-mode=on,aw-bits=48"]);
+    for (index, (name, mac)) in ["a", "b"].iter().zip(PF_MACS).enumerate() {
+        let chassis = index + 1;
+        command.args(["-device", &format!("pcie-root-port,id=port-{name},chassis={chassis},slot={chassis}")]);
+        let ends = format!("local.type=unix,local.path={name}.guest,remote.type=unix,remote.path={name}.host");
+        command.args(["-netdev", &format!("dgram,id=wire-{name},{ends}")]);
+        command.args(["-device", &format!("igb,netdev=wire-{name},bus=port-{name},mac={mac}")]);
+    }
+    // A port without access control services: this PF and its VFs are one group, which its kernel driver makes unusable for VFIO.
+    command.args(["-device", "pcie-root-port,id=port-c,chassis=3,slot=3,disable-acs=true", "-device", "igb,bus=port-c"]);
+    command.args(["-device", "virtio-serial-pci", "-chardev", "socket,id=control,path=control,server=off"]);
+    command.args(["-device", "virtserialport,chardev=control,name=vfwire"]);
+    command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
+    command.args(["-append", "console=ttyS0 intel_iommu=on iommu=pt ipv6.disable=1 panic=-1 quiet no_timer_check"]);
+    let log = fs::File::create(folder.join("qemu.log"))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Ok(command)
+}
+
+/// A name for a file in `folder` that is short however deep the folder is; good while this value lives.
+pub(super) struct ShortPath {
+    path: PathBuf,
+    _folder: fs::File,
+}
+
+impl ShortPath {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+pub(super) fn short_path(folder: &Path, name: &str) -> Result<ShortPath> {
+    use std::os::fd::AsRawFd;
+    let file = fs::File::open(folder).with_context(|| format!("could not open {}", folder.display()))?;
+    Ok(ShortPath { path: PathBuf::from(format!("/proc/self/fd/{}/{name}", file.as_raw_fd())), _folder: file })
+}

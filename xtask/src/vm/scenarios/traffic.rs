@@ -1,0 +1,53 @@
+//! Frames through one VF and through two, as many and as mixed as a wire carries.
+
+use anyhow::{Context, Result};
+
+use crate::vm::forwarder::{self, Forwarder};
+use crate::vm::lab::Lab;
+use crate::vm::stream::{Change, Mac, Stream};
+use crate::vm::wire::exchange;
+
+pub(super) const HOST_A: Mac = [0x02, 0, 0, 0, 0xa0, 0x01];
+pub(super) const HOST_B: Mac = [0x02, 0, 0, 0, 0xb0, 0x01];
+pub(super) const VF_A: Mac = [0x02, 0, 0, 0, 0xa0, 0x10];
+pub(super) const VF_B: Mac = [0x02, 0, 0, 0, 0xb0, 0x10];
+
+const FRAMES: u32 = 20_000;
+
+/// A stream from the host to a VF and back.
+pub(super) fn swapped(lab: &mut Lab, frames: u32) -> Stream {
+    Stream { id: lab.next_stream(), frames, lengths_bytes: 60..=1514, to: VF_A, from: HOST_A, vlan: None, change: Change::SwapMacs }
+}
+
+pub(super) fn mac_swap(lab: &mut Lab) -> Result<()> {
+    let vf = lab.pfs[0][0].clone();
+    let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "mac-swap", &format!("--mac {}", forwarder::text(VF_A))))?;
+    let windows = [1, 32, 128];
+    for window in windows {
+        let stream = swapped(lab, FRAMES);
+        exchange(&stream, window, &lab.wires[0], &lab.wires[0])?;
+    }
+    let frames = u64::from(FRAMES) * windows.len() as u64;
+    forwarder.stop(&mut lab.guest)?.expect_frames(0, frames, frames)
+}
+
+pub(super) fn two_ports(lab: &mut Lab) -> Result<()> {
+    let (a, b) = (lab.pfs[0][0].clone(), lab.pfs[1][0].clone());
+    for (vf, mac) in [(&a, VF_A), (&b, VF_B)] {
+        lab.guest.run(&format!("ip link set {} vf {} mac {}", vf.pf, vf.index, forwarder::text(mac)))?;
+    }
+    let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&a, &b], "io", ""))?;
+    let mut stream =
+        |to, from| Stream { id: lab.next_stream(), frames: FRAMES, lengths_bytes: 60..=1514, to, from, vlan: None, change: Change::Nothing };
+    let (there, back) = (stream(VF_A, HOST_A), stream(VF_B, HOST_B));
+    let [wire_a, wire_b] = &lab.wires;
+    // Both directions at once, so that each queue pair receives and transmits.
+    std::thread::scope(|scope| {
+        let backwards = scope.spawn(|| exchange(&back, 32, wire_b, wire_a).context("B to A"));
+        let forwards = exchange(&there, 32, wire_a, wire_b).context("A to B");
+        forwards.and(backwards.join().expect("the exchange does not panic"))
+    })?;
+    let summary = forwarder.stop(&mut lab.guest)?;
+    let frames = u64::from(FRAMES);
+    (0..2).try_for_each(|port| summary.expect_frames(port, frames, frames))
+}
