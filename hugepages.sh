@@ -30,7 +30,7 @@ Usage: $self [--dry-run] COMMAND
   bind ADDRESS... [--user USER]   give functions to vfio-pci, and to USER the nodes of their IOMMU groups
   unbind ADDRESS...               give functions back to the kernel's drivers
   destroy PF                      remove the VFs of a PF
-  undo                            take back whatever the commands above did
+  undo                            take back what reserve, mount, load, create and bind did
 
   --dry-run                       print the commands and change nothing
   --help                          this text
@@ -99,6 +99,7 @@ link() { if [ -e "$1" ]; then basename "$(readlink -f "$1")"; fi; }
 driver_of() { link "$pci/devices/$1/driver"; }
 group_of() { link "$pci/devices/$1/iommu_group"; }
 netdev_of() { for net in "$pci/devices/$1/net"/*; do if [ -e "$net" ]; then basename "$net"; fi; done; }
+meminfo() { sed -n "s/^$1: *\([0-9]*\) kB/\1/p" "$root/proc/meminfo"; }
 is_number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
 
 # full_address ADDRESS: with its PCI domain
@@ -191,7 +192,11 @@ reserve() {
   pages='' size='' node=''
   while [ $# -gt 0 ]; do
     case $1 in
-      --node) node=${2:-} && is_number "$node" || usage '--node needs a number' && shift ;;
+      --node)
+        is_number "${2:-}" || usage '--node needs a number'
+        node=$2
+        shift
+        ;;
       *[!0-9]*) size=$1 ;;
       *) pages=$1 ;;
     esac
@@ -211,12 +216,21 @@ reserve() {
     say "$before pages of $((kib / 1024)) MiB are reserved already"
     return 0
   fi
+  # Left to itself the kernel gives the last of its memory, and then kills programs.
+  need=$(((pages - before) * kib))
+  available=$(meminfo MemAvailable)
+  spare=$(($(meminfo MemTotal) / 16))
+  [ $((need + spare)) -le "$available" ] || fail "$((pages - before)) more pages of $((kib / 1024)) MiB are $((need / 1024)) MiB, and of the" \
+    "$((available / 1024)) MiB available $((spare / 1024)) MiB must stay free: reserve fewer, or free memory"
   note pages "$before" "$pool/nr_hugepages"
   put "$pages" "$pool/nr_hugepages"
   if [ "$dry_run" = yes ]; then return 0; fi
   after=$(value "$pool/nr_hugepages")
-  [ "$after" -ge "$pages" ] || fail "the kernel had room for $after of $pages pages of $((kib / 1024)) MiB: free memory or reserve fewer;" \
-    "right after boot, or with hugepagesz=$((kib / 1024))M hugepages=$pages on the kernel's command line, memory is not fragmented yet"
+  if [ "$after" -lt "$pages" ]; then
+    put "$before" "$pool/nr_hugepages"
+    fail "the kernel found room for $after of $pages pages of $((kib / 1024)) MiB, so none were added: reserve fewer; or reserve right after" \
+      "boot, or with hugepagesz=$((kib / 1024))M hugepages=$pages on the kernel's command line, while memory is not fragmented"
+  fi
   say "$after pages of $((kib / 1024)) MiB are reserved"
 }
 
@@ -239,13 +253,13 @@ mount_pages() {
 }
 
 load() {
+  has_iommu || fail 'no IOMMU: turn on VT-d or AMD-Vi in the firmware, and boot with intel_iommu=on where the kernel does not do so by itself'
   if [ -d "$pci/drivers/vfio-pci" ]; then
     say 'vfio-pci is loaded already'
   else
     note module
     run modprobe vfio-pci
   fi
-  has_iommu || fail 'no IOMMU: turn on VT-d or AMD-Vi in the firmware, and boot with intel_iommu=on where the kernel does not do so by itself'
 }
 
 # create PF N
@@ -253,7 +267,7 @@ create() {
   [ $# -eq 2 ] || usage 'create needs a PF and a number of VFs'
   pf=$(pf_of "$1")
   device=$pci/devices/$pf
-  is_number "$2" && [ "$2" -gt 0 ] || usage "'$2' is not a number of VFs"
+  if ! is_number "$2" || [ "$2" -eq 0 ]; then usage "'$2' is not a number of VFs; to have none, destroy them"; fi
   [ "$2" -le "$(value "$device/sriov_totalvfs")" ] || fail "$pf has at most $(value "$device/sriov_totalvfs") VFs, not $2"
   have=$(value "$device/sriov_numvfs")
   if [ "$have" -eq "$2" ]; then
@@ -280,7 +294,11 @@ bind() {
   user='' addresses=''
   while [ $# -gt 0 ]; do
     case $1 in
-      --user) user=${2:-} && [ -n "$user" ] || usage '--user needs a name' && shift ;;
+      --user)
+        user=${2:-}
+        id "$user" > /dev/null 2>&1 || usage "--user needs the name of a user, and '$user' is none"
+        shift
+        ;;
       *) addresses="$addresses $(function_of "$1")" ;;
     esac
     shift
@@ -359,8 +377,8 @@ unbind() {
 release() {
   device=$pci/devices/$1
   put '' "$device/driver_override"
-  put "$1" "$device/driver/unbind"
-  if [ "$2" != yes ]; then return 0; fi
+  if [ -e "$device/driver" ]; then put "$1" "$device/driver/unbind"; fi
+  if [ "$2" = no ]; then return 0; fi
   # The kernel's drivers take a VF only while its PF lets them.
   autoprobe=$(value "$device/physfn/sriov_drivers_autoprobe" 1)
   if [ "$autoprobe" = 0 ]; then put 1 "$device/physfn/sriov_drivers_autoprobe"; fi
@@ -372,7 +390,8 @@ release() {
 # destroy PF
 destroy() {
   [ $# -eq 1 ] || usage 'destroy needs a PF'
-  remove_vfs "$(pf_of "$1")" 1
+  pf=$(pf_of "$1")
+  remove_vfs "$pf" 1
 }
 
 # remove_vfs PF AUTOPROBE
@@ -405,8 +424,10 @@ undo_one() {
     module) if [ -d "$pci/drivers/vfio-pci" ]; then run modprobe -r vfio-pci; fi ;;
     vfs) if [ -e "$pci/devices/$2" ]; then remove_vfs "$2" "$3"; fi ;;
     bound)
-      if [ "$(driver_of "$2")" != vfio-pci ]; then return 0; fi
-      if [ "$3" = none ]; then release "$2" no; else release "$2" yes; fi
+      case $(value "$pci/devices/$2/driver_override"),$3 in
+        vfio-pci,none) release "$2" no ;;
+        vfio-pci,*) release "$2" yes ;;
+      esac
       ;;
     owner) if [ -e "$root/dev/vfio/$3" ]; then run chown "$2" "/dev/vfio/$3"; fi ;;
     *) warn "$journal has a line that this version does not know: $*" ;;

@@ -80,7 +80,7 @@ fn debian_rust(folder: &Path) -> Result<PathBuf> {
         apt.download(&folder.join("packages"))?;
         unpack(&folder.join("packages"), &folder.join("root"))?;
         for program in ["rustc", "rustdoc"] {
-            wrap(&folder.join("root"), &programs.join(program))?;
+            wrap(&programs.join(program))?;
         }
         fs::write(&complete, "")?;
     }
@@ -148,13 +148,16 @@ fn unpack(packages: &Path, root: &Path) -> Result<()> {
 }
 
 /// Replaces `program` by a script that runs it with the unpacked C library.
-fn wrap(root: &Path, program: &Path) -> Result<()> {
+fn wrap(program: &Path) -> Result<()> {
     let unwrapped = program.with_extension("unwrapped");
     fs::rename(program, &unwrapped).with_context(|| format!("Debian's packages have no {}", program.display()))?;
-    let usr = root.join("usr");
-    let (usr, unwrapped) = (usr.display(), unwrapped.display());
-    let loader = format!("'{usr}/lib64/ld-linux-x86-64.so.2' --library-path '{usr}/lib/x86_64-linux-gnu'");
-    fs::write(program, format!("#!/bin/sh\nexec {loader} '{unwrapped}' --sysroot '{usr}' \"$@\"\n"))?;
+    let name = program.file_name().context("a program has a name")?.display();
+    let script = format!(
+        "#!/bin/sh\nusr=${{0%/bin/*}}\n\
+         exec \"$usr/lib64/ld-linux-x86-64.so.2\" --library-path \"$usr/lib/x86_64-linux-gnu\" \"$usr/bin/{name}.unwrapped\" \
+         --sysroot \"$usr\" \"$@\"\n"
+    );
+    fs::write(program, script)?;
     fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Developer commands, run as `cargo xtask COMMAND`. Each command is one file; `host.rs` holds what they share.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 mod aarch64;
@@ -19,10 +21,13 @@ enum Command {
     Vm(vm::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Command::parse() {
+fn main() -> ExitCode {
+    let result = match Command::parse() {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Vm(args) => vm::run(&args),
-    }
+    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    eprintln!("xtask: {error:#}");
+    ExitCode::FAILURE
 }

@@ -15,6 +15,8 @@ use crate::{aarch64, tidy};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Only these steps, by the names that the summary shows
+    steps: Vec<String>,
     /// Leave out the guest tests
     #[arg(long)]
     no_vm: bool,
@@ -41,15 +43,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("format", Box::new(|| host::run(&mut host::cargo(["fmt", "--all", "--check"])))),
         ("clippy", Box::new(clippy)),
         ("tidy", Box::new(tidy::run)),
-        ("shell scripts", Box::new(shell_scripts)),
-        ("workspace tests", Box::new(|| host::run(&mut host::cargo(["test", "--workspace"])))),
-        ("library alone", Box::new(library_alone)),
-        ("minimum Rust", Box::new(|| minimum_rust(metadata))),
+        ("scripts", Box::new(shell_scripts)),
+        ("workspace", Box::new(|| host::run(&mut host::cargo(["test", "--workspace"])))),
+        ("library", Box::new(library_alone)),
+        ("minimum-rust", Box::new(|| minimum_rust(metadata))),
         ("aarch64", Box::new(|| aarch64::run(metadata))),
     ];
     if !args.no_vm {
         steps.push(("guest", Box::new(|| guest(args.long))));
     }
+    if let Some(unknown) = args.steps.iter().find(|wanted| steps.iter().all(|(name, _)| name != wanted)) {
+        bail!("no step {unknown}; the steps are: {}", steps.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "));
+    }
+    steps.retain(|(name, _)| args.steps.is_empty() || args.steps.iter().any(|wanted| wanted == name));
     let outcomes: Vec<Outcome> = steps.into_iter().map(|(name, step)| timed(name, step)).collect();
     summarise(&outcomes)
 }
@@ -66,9 +72,9 @@ fn timed(step: &'static str, run: impl FnOnce() -> Result<()>) -> Outcome {
 
 fn summarise(outcomes: &[Outcome]) -> Result<()> {
     let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
-    println!("\n{:<18}{:>8}  result", "step", "seconds");
+    println!("\n{:<14}{:>8}  result", "step", "seconds");
     for Outcome { step, took, result } in outcomes {
-        println!("{step:<18}{:>8.1}  {}", took.as_secs_f64(), if result.is_ok() { "passed" } else { "FAILED" });
+        println!("{step:<14}{:>8.1}  {}", took.as_secs_f64(), if result.is_ok() { "passed" } else { "FAILED" });
     }
     println!("\n{} passed, {failed} failed", outcomes.len() - failed);
     if failed > 0 {

@@ -104,6 +104,7 @@ fn run_all(scenarios: &[&Scenario], site: &mut Site) -> Result<(u32, u32)> {
                 println!("FAIL {:<20} {seconds:6.1} s", scenario.name);
                 println!("  {}", format!("{error:#}").replace('\n', "\n  "));
                 site.keep_logs(scenario.name)?;
+                site.keep_guest_files(scenario.name, &mut lab)?;
             }
         }
     }

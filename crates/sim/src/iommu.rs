@@ -50,12 +50,7 @@ struct Mapping {
 
 impl Iommu {
     pub(crate) fn new() -> Self {
-        Self {
-            domain: DomainId::unique(),
-            map: RwLock::default(),
-            next_iova: Mutex::new(FIRST_IOVA),
-            faults: Mutex::default(),
-        }
+        Self { domain: DomainId::unique(), map: RwLock::default(), next_iova: Mutex::new(FIRST_IOVA), faults: Mutex::default() }
     }
 
     pub(crate) fn domain(&self) -> DomainId {
@@ -95,9 +90,7 @@ impl Iommu {
     pub(crate) fn watch(&self, owners: Arc<Owners>) {
         let (start, len_bytes) = owners.range();
         self.change(|map| {
-            let holds = |mapping: &&mut Mapping| {
-                start.0 >= mapping.iova && start.0 + len_bytes <= mapping.iova + mapping.len_bytes as u64
-            };
+            let holds = |mapping: &&mut Mapping| start.0 >= mapping.iova && start.0 + len_bytes <= mapping.iova + mapping.len_bytes as u64;
             if let Some(mapping) = map.0.iter_mut().find(holds) {
                 mapping.owners = Some(owners);
             }

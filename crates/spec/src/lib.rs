@@ -7,7 +7,8 @@
 //! - [`reg`]: how a register is written down: offset, width and access kind;
 //! - [`net`] and [`pci`]: what every NIC needs of Ethernet and of PCI Express;
 //! - [`intel`]: what Intel's 1 and 10 gigabit VFs share: advanced descriptors and the mailbox;
-//! - [`igbvf`]: the VF of the 82576 and I350.
+//! - [`igbvf`]: the VF of the 82576 and I350;
+//! - [`ixgbevf`]: the VF of the 82599, X540, X550 and E610.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ extern crate std;
 
 pub mod igbvf;
 pub mod intel;
+pub mod ixgbevf;
 pub mod net;
 pub mod pci;
 pub mod reg;

@@ -77,7 +77,9 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_named_with_an_example() {
-        for text in ["", "eth0", "0000:3b:02", "3b:20.0", "3b:02.8", "3b:02.1.2", "000:3b:02.1", "0000:+b:02.1", "0000:3b:02.01", ":3b:02.1"] {
+        for text in
+            ["", "eth0", "0000:3b:02", "3b:20.0", "3b:02.8", "3b:02.1.2", "000:3b:02.1", "0000:+b:02.1", "0000:3b:02.01", ":3b:02.1"]
+        {
             let error = text.parse::<PciAddress>().unwrap_err().to_string();
             assert!(error.contains(&format!("`{text}`")) && error.contains("0000:3b:02.1"), "{error}");
         }

@@ -81,7 +81,7 @@ impl<M: Mapper> Arena<M> {
         }
         let piece_bytes = len_bytes.checked_next_multiple_of(PIECE_BYTES).filter(|&bytes| bytes > 0);
         let piece_bytes = piece_bytes.ok_or_else(|| shape("the length is zero, or more than an address space"))?;
-        let piece = self.take(piece_bytes, align_bytes.max(PIECE_BYTES).min(self.pages.page_bytes()))?;
+        let piece = self.take(piece_bytes, align_bytes.max(PIECE_BYTES))?;
         let (start, iova) = (piece.start, Iova(piece.chunk + piece.offset as u64));
         // SAFETY: `take` gave these bytes of a live mapping to this piece alone, and no reference to them exists.
         unsafe { start.write_bytes(0, piece_bytes) };
@@ -113,8 +113,9 @@ impl<M: Mapper> Arena<M> {
         let shape = || DmaError::Shape { len_bytes, align_bytes: self.pages.page_bytes(), why };
         let len_bytes = len_bytes.checked_next_multiple_of(self.pages.granule_bytes()).ok_or_else(shape)?;
         let in_use = chunks.iter().map(|(&iova, chunk)| (iova, chunk.memory.len_bytes() as u64));
-        let iova = iova::find(&self.mapper.ranges()?, in_use, len_bytes as u64, self.pages.page_bytes() as u64)
-            .ok_or_else(|| DmaError::Unavailable(format!("the IOMMU has no {len_bytes} addresses left in a row: use fewer or smaller pools")))?;
+        let iova = iova::find(&self.mapper.ranges()?, in_use, len_bytes as u64, self.pages.page_bytes() as u64).ok_or_else(|| {
+            DmaError::Unavailable(format!("the IOMMU has no {len_bytes} addresses left in a row: use fewer or smaller pools"))
+        })?;
         let memory = self.pages.allocate(len_bytes, &self.sysfs)?;
         // SAFETY: the mapping goes into `chunks`, from where `Piece::drop` takes it only after `unmap` succeeded. Nobody makes references
         // to it: pieces are handed out as addresses.
@@ -216,7 +217,7 @@ mod tests {
         assert!(count() >= pages, "this test needs {pages} hugepages of 2 MiB: `hugepages.sh reserve {pages}`, or run it as root");
     }
 
-    fn bytes(region: &DmaRegion) -> &mut [u8] {
+    fn bytes(region: &mut DmaRegion) -> &mut [u8] {
         // SAFETY: the tests hold the region, which nobody else accesses, for as long as the slice.
         unsafe { std::slice::from_raw_parts_mut(region.as_ptr().as_ptr(), region.len_bytes()) }
     }
@@ -225,10 +226,10 @@ mod tests {
     fn one_port_with_its_pool_fits_into_four_mebibytes() {
         reserve_hugepages(8);
         let arena = arena(HugepageChoice::Size2M, Record::default());
-        let pool = arena.alloc(1500 * 2304, 4096).unwrap();
-        let rings: Vec<_> = (0..4).map(|_| arena.alloc(512 * 16, 128).unwrap()).collect();
+        let mut pool = arena.alloc(1500 * 2304, 4096).unwrap();
+        let mut rings: Vec<_> = (0..4).map(|_| arena.alloc(512 * 16, 128).unwrap()).collect();
         assert_eq!(arena.mapped_bytes(), 4 << 20);
-        for region in rings.iter().chain([&pool]) {
+        for region in rings.iter_mut().chain([&mut pool]) {
             assert!(bytes(region).iter().all(|&byte| byte == 0));
             bytes(region).fill(0xa5);
             assert!(region.iova().0 >= iova::LOWEST && region.iova().0.is_multiple_of(128));
@@ -243,37 +244,37 @@ mod tests {
     fn a_shortage_of_hugepages_is_an_error_and_leaves_nothing() {
         reserve_hugepages(8);
         let arena = arena(HugepageChoice::Size2M, Record::default());
-        let text = arena.alloc(1 << 40, 4096).unwrap_err().to_string();
-        assert!(text.starts_with("524288 free hugepages of 2 MiB are needed, but"), "{text}");
+        let text = arena.alloc(1 << 38, 4096).unwrap_err().to_string();
+        assert!(text.starts_with("131072 free hugepages of 2 MiB are needed, but"), "{text}");
         assert_eq!((arena.mapped_bytes(), arena.mapper.mapped.lock().unwrap().len()), (0, 0));
     }
 
     #[test]
     fn pieces_are_apart_zeroed_and_used_again() {
         let arena = arena(HugepageChoice::None, Record::default());
-        let a = arena.alloc(100, 4096).unwrap();
-        let b = arena.alloc(100, 64).unwrap();
-        bytes(&a).fill(1);
-        bytes(&b).fill(2);
-        assert!(bytes(&a).iter().all(|&byte| byte == 1));
+        let mut a = arena.alloc(100, 4096).unwrap();
+        let mut b = arena.alloc(100, 64).unwrap();
+        bytes(&mut a).fill(1);
+        bytes(&mut b).fill(2);
+        assert!(bytes(&mut a).iter().all(|&byte| byte == 1));
         assert_eq!(arena.mapped_bytes(), 65_536);
         let was = a.iova();
         drop(a);
         let again = arena.alloc(4096, 4096).unwrap();
         assert_ne!(again.iova(), was, "b lies in that page");
-        let small = arena.alloc(100, 128).unwrap();
+        let mut small = arena.alloc(100, 128).unwrap();
         assert_eq!(small.iova(), was);
-        assert!(bytes(&small).iter().all(|&byte| byte == 0));
-        let processor = small.as_ptr().addr().get() as u64 - b.as_ptr().addr().get() as u64;
-        assert_eq!(processor as i64, small.iova().0 as i64 - b.iova().0 as i64);
+        assert!(bytes(&mut small).iter().all(|&byte| byte == 0));
+        let apart = b.as_ptr().addr().get().wrapping_sub(small.as_ptr().addr().get());
+        assert_eq!(apart as u64, b.iova().0 - small.iova().0, "the device sees them as far apart as the processor");
     }
 
     #[test]
     fn a_region_outlives_the_space_that_gave_it() {
         let space: Arc<dyn DmaSpace> = Arc::new(Space(arena(HugepageChoice::None, Record::default())));
-        let region = space.alloc(8192, 4096).unwrap();
+        let mut region = space.alloc(8192, 4096).unwrap();
         drop(space);
-        bytes(&region).fill(7);
+        bytes(&mut region).fill(7);
     }
 
     #[test]

@@ -7,11 +7,7 @@
 use crate::{function::Device, ioctl::Region, memory::Mapping};
 use std::{fmt, sync::Arc};
 use vfio_bindings::bindings::vfio::VFIO_REGION_INFO_FLAG_MMAP;
-use vfwire_core::{
-    bar::Bar,
-    bus::BarIndex,
-    error::BusError,
-};
+use vfwire_core::{bar::Bar, bus::BarIndex, error::BusError};
 use vfwire_spec::reg::MmioWord;
 
 /// A BAR that is mapped. Clones share the mapping.

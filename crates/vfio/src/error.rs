@@ -66,7 +66,9 @@ pub enum VfioError {
         node: PathBuf,
     },
     /// VFIO is there, the group's node is not.
-    #[error("{node}, the node of {address}, does not exist here: a container must be given it (a device plugin does, or `--device {node}`)")]
+    #[error(
+        "{node}, the node of {address}, does not exist here: a container must be given it (a device plugin does, or `--device {node}`)"
+    )]
     GroupNodeAbsent {
         /// The node of the group.
         node: PathBuf,
@@ -101,7 +103,9 @@ pub enum VfioError {
     #[error("VFIO offers no Type 1 IOMMU: `modprobe vfio_iommu_type1` on the host")]
     NoType1,
     /// The function cannot be reset, so that what the user before left in it would stay.
-    #[error("{address} cannot be reset ({source}): a function that is not in a known state is not used; its PF or its firmware may need an update")]
+    #[error(
+        "{address} cannot be reset ({source}): a function that is not in a known state is not used; its PF or its firmware may need an update"
+    )]
     NoReset {
         /// The function.
         address: PciAddress,

@@ -12,7 +12,7 @@ pub(crate) struct FreeList {
 impl FreeList {
     /// All of `len_bytes` are free.
     pub(crate) fn new(len_bytes: usize) -> Self {
-        Self { len_bytes, free: vec![0..len_bytes] }
+        Self { len_bytes, free: std::iter::once(0..len_bytes).collect() }
     }
 
     /// Takes the first `len_bytes` that start at a multiple of `align_bytes`.

@@ -68,14 +68,17 @@ impl HugepageChoice {
                 format!("this kernel has no hugepages of {} MiB ({source}): choose another size, or --no-hugepages", self.page_mib())
             }
             (MemoryError::Unsupported(source) | MemoryError::Shortage(source), None) => {
-                format!("{len_bytes} bytes of DMA memory on normal pages could not be had ({source}): free memory, or raise the memory limit")
+                format!(
+                    "{len_bytes} bytes of DMA memory on normal pages could not be had ({source}): free memory, or raise the memory limit"
+                )
             }
             (MemoryError::Shortage(_), Some([kernel, group, pod])) => {
                 let need = len_bytes.div_ceil(self.page_bytes() as u64);
                 let count = |name| sysfs.read(&format!("kernel/mm/hugepages/{kernel}/{name}")).and_then(|text| text.parse::<u64>().ok());
                 let (free, total) = (count("free_hugepages").unwrap_or(0), count("nr_hugepages").unwrap_or(0));
                 let limit = ControlGroup::of_this_process(sysfs, group).filter(|limit| limit.left_bytes() < len_bytes);
-                let limit = limit.map(|limit| format!("; the control group allows {} bytes of them, {} are used", limit.max_bytes, limit.used_bytes));
+                let limit = limit
+                    .map(|limit| format!("; the control group allows {} bytes of them, {} are used", limit.max_bytes, limit.used_bytes));
                 format!(
                     "{need} free hugepages of {} MiB are needed, but {free} of {total} are free{}: `hugepages.sh reserve {}` on the host, `{pod}: {}Mi` in a \
                      pod's limits, or --no-hugepages",
@@ -137,7 +140,10 @@ mod tests {
         let error = MemoryError::Shortage(std::io::Error::from_raw_os_error(libc::ENOMEM));
         let text = HugepageChoice::Size2M.explain(&error, 5 << 20, &tree.sysfs());
         assert!(text.starts_with("3 free hugepages of 2 MiB are needed, but 1 of 8 are free:"), "{text}");
-        assert!(text.contains("`hugepages.sh reserve 10`") && text.contains("`hugepages-2Mi: 5Mi`") && text.contains("--no-hugepages"), "{text}");
+        assert!(
+            text.contains("`hugepages.sh reserve 10`") && text.contains("`hugepages-2Mi: 5Mi`") && text.contains("--no-hugepages"),
+            "{text}"
+        );
     }
 
     #[test]

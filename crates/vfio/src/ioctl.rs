@@ -25,6 +25,7 @@ use vfio_bindings::bindings::vfio::{
     vfio_iommu_type1_info_cap_iova_range, vfio_iommu_type1_info_dma_avail, vfio_iova_range, vfio_irq_info, vfio_irq_set, vfio_region_info,
     vfio_region_info_cap_sparse_mmap, vfio_region_sparse_mmap_area,
 };
+use vfwire_spec::reg::MmioWord;
 
 /// A request of VFIO by its number from `VFIO_BASE`: they are all `_IO`, without a size (linux/vfio.h).
 const fn request(number: u32) -> libc::Ioctl {
@@ -164,7 +165,8 @@ pub(crate) struct Region {
 /// Describes the region of a device at `index`.
 pub(crate) fn region(device: &File, index: u32) -> io::Result<Region> {
     let info = vfio_region_info { index, ..Default::default() };
-    let reply = Reply::ask(device, DEVICE_GET_REGION_INFO, size_of::<vfio_region_info>(), &[(offset_of!(vfio_region_info, index), info.index)])?;
+    let reply =
+        Reply::ask(device, DEVICE_GET_REGION_INFO, size_of::<vfio_region_info>(), &[(offset_of!(vfio_region_info, index), info.index)])?;
     let flags = reply.word(offset_of!(vfio_region_info, flags));
     let first = if flags & VFIO_REGION_INFO_FLAG_CAPS == 0 { 0 } else { reply.word(offset_of!(vfio_region_info, cap_offset)) };
     let mappable = reply.capability(first, VFIO_REGION_INFO_CAP_SPARSE_MMAP).map(|at| {
@@ -239,11 +241,10 @@ impl Reply {
         (u64::from(self.word(at + 4)) << 32) | u64::from(self.word(at))
     }
 
-    /// The 32-bit word at a multiple of 4.
+    /// The 32-bit word at a multiple of 4. Words of 64 bits are little-endian here: the crate does not build elsewhere.
     fn word(&self, at: usize) -> u32 {
-        let bytes = self.0.get(at / 8).copied().unwrap_or(0).to_ne_bytes();
-        let half = if at % 8 == 0 { [bytes[0], bytes[1], bytes[2], bytes[3]] } else { [bytes[4], bytes[5], bytes[6], bytes[7]] };
-        u32::from_ne_bytes(half)
+        let both = self.0.get(at / 8).copied().unwrap_or(0);
+        u32::from_u64(both >> ((at % 8) * 8))
     }
 
     /// Where in the reply the capability `id` starts, if the chain from `first` has it.

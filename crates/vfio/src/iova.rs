@@ -12,7 +12,12 @@ pub(crate) const RANGES_UNKNOWN: [(u64, u64); 2] = [(0, 0xfedf_ffff), (0xfef0_00
 
 /// The lowest address, a multiple of `align_bytes`, from which `len_bytes` lie in one of `ranges` (first and last address, ascending) and
 /// outside everything `in_use` (address and length, ascending).
-pub(crate) fn find(ranges: &[(u64, u64)], in_use: impl Iterator<Item = (u64, u64)> + Clone, len_bytes: u64, align_bytes: u64) -> Option<u64> {
+pub(crate) fn find(
+    ranges: &[(u64, u64)],
+    in_use: impl Iterator<Item = (u64, u64)> + Clone,
+    len_bytes: u64,
+    align_bytes: u64,
+) -> Option<u64> {
     let last_of = |start: u64| start.checked_add(len_bytes.checked_sub(1)?);
     for &(first, last) in ranges {
         let mut start = first.max(LOWEST).checked_next_multiple_of(align_bytes)?;

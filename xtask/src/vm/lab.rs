@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -74,6 +74,13 @@ impl Site {
             }
         }
         Ok(())
+    }
+
+    /// Saves what the programs of a failed scenario said, if the guest still answers.
+    pub(super) fn keep_guest_files(&self, name: &str, lab: &mut Lab) -> Result<()> {
+        let said = lab.guest.exit_of("tail -n 100 /tmp/program-*; ps; cat /proc/meminfo", Duration::from_secs(5));
+        let text = said.map_or_else(|error| format!("{error:#}"), |exit| exit.output);
+        Ok(fs::write(self.logs.join(format!("{name}.programs.log")), text)?)
     }
 }
 

@@ -1,6 +1,11 @@
 //! The scenarios: one table, one function each.
 
+mod filters;
+mod judge;
+mod life;
+mod refusals;
 mod traffic;
+mod user;
 
 use anyhow::Result;
 
@@ -21,6 +26,15 @@ const fn scenario(name: &'static str, proves: &'static str, run: fn(&mut Lab) ->
 
 /// All scenarios in the order in which they run.
 pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario("judge", "a DMA fault, an unknown register and a lost frame are noticed: what all others rely on", judge::notices),
     scenario("mac-swap", "one VF returns 20,000 frames of 60 to 1514 bytes at windows 1, 32 and 128, every byte compared", traffic::mac_swap),
     scenario("two-ports", "20,000 frames each way between two wires through two VFs, MACs given by the PF, every byte compared", traffic::two_ports),
+    scenario("vlan", "a VLAN that was joined comes through without its tag, another does not", filters::vlan),
+    scenario("multicast", "a group that was joined and broadcast come through, another group and another station do not", filters::multicast),
+    scenario("jumbo", "MTU 9000: frames of up to 9014 bytes span buffers; longer ones than the MTU are dropped", filters::jumbo),
+    scenario("ordinary-user", "uid 1000 with the group node and exactly the locked memory that the error names; less is refused", user::ordinary_user),
+    scenario("no-hugepages", "without hugepages it runs on normal pages where asked to, and says so", refusals::no_hugepages),
+    scenario("killed", "kill -9 under traffic and start again, ten times: traffic flows at once", life::killed),
+    scenario("asked-back", "unbind and sriov_numvfs = 0 while it runs: Removed is reported, it ends, the request completes", life::asked_back),
+    scenario("bad-input", "each mistake has its exit code and an error that says what to do, and leaves the VF usable", refusals::bad_input),
 ];

@@ -48,6 +48,13 @@ const RING_ALIGN_BYTES: usize = 128;
 /// A slot whose descriptor has no buffer (a context descriptor).
 const NO_BUFFER: u32 = u32::MAX;
 
+/// A number of descriptors as a cursor's step. Rings have at most 4,096.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a count of descriptors of one ring")]
+const fn step(descriptors: usize) -> u32 {
+    descriptors as u32
+}
+
 /// The memory and the cursors of a ring. Cursors count up for ever and are masked when used.
 struct Ring {
     desc: NonNull<Desc>,
@@ -92,6 +99,11 @@ impl Ring {
         self.mask as usize + 1
     }
 
+    /// Its length in bytes, as devices want it.
+    fn len_bytes(&self) -> u32 {
+        (self.mask + 1) * step(DESC_BYTES)
+    }
+
     #[inline(always)]
     fn slot(&self, cursor: u32) -> usize {
         (cursor & self.mask) as usize
@@ -113,9 +125,9 @@ impl Ring {
     /// `slot` is below the size of the ring.
     #[inline(always)]
     unsafe fn done_word(&self, slot: usize) -> u64 {
-        // SAFETY: the slot is inside the ring (contract).
-        let word = unsafe { self.desc.as_ptr().add(slot) }.cast::<AtomicU64>().wrapping_add(1);
-        // SAFETY: it is mapped, aligned to 8 bytes, and while the device may write it we access it as an atomic only.
+        let word = self.desc.as_ptr().wrapping_add(slot).cast::<AtomicU64>().wrapping_add(1);
+        // SAFETY: the slot is inside the ring (contract), so the word is mapped and aligned to 8 bytes; while the device may write it, it is
+        // accessed as an atomic only.
         unsafe { &*word }.load(Acquire)
     }
 
@@ -124,9 +136,9 @@ impl Ring {
     #[inline(always)]
     unsafe fn write(&mut self, slot: usize, desc: Desc, buffer: u32) {
         // SAFETY: inside the ring and ours (contract).
-        unsafe { self.desc.as_ptr().add(slot).write(desc) };
+        unsafe { self.desc.as_ptr().wrapping_add(slot).write(desc) };
         // SAFETY: `_slots` has as many entries as the ring.
-        unsafe { self.buffers.as_ptr().add(slot).write(buffer) };
+        unsafe { self.buffers.as_ptr().wrapping_add(slot).write(buffer) };
     }
 
     /// # Safety
@@ -134,7 +146,7 @@ impl Ring {
     #[inline(always)]
     unsafe fn buffer(&self, slot: usize) -> u32 {
         // SAFETY: `_slots` has as many entries as the ring (contract).
-        unsafe { *self.buffers.as_ptr().add(slot) }
+        unsafe { self.buffers.as_ptr().wrapping_add(slot).read() }
     }
 
     /// The address that the device uses for the data at `offset_bytes` of a buffer.

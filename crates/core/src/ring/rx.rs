@@ -1,6 +1,6 @@
 //! Receive: finished descriptors' buffers go to the burst, and as many fresh ones from the worker's cache are posted, in one loop.
 
-use super::{Deposit, NO_BUFFER, Ring};
+use super::{Deposit, NO_BUFFER, Ring, step};
 #[cfg(feature = "audit")]
 use crate::audit::Owner;
 use crate::{
@@ -48,7 +48,7 @@ struct Partial {
 
 /// A receive ring.
 pub struct RxRing<F> {
-    ring: Ring,
+    pub(super) ring: Ring,
     partial: Option<Partial>,
     format: PhantomData<F>,
 }
@@ -105,7 +105,7 @@ impl<F: RxFormat> RxRing<F> {
 
     /// Its length in bytes, as devices want it.
     pub fn len_bytes(&self) -> u32 {
-        (self.ring.mask + 1) * super::DESC_BYTES as u32
+        self.ring.len_bytes()
     }
 
     /// What the doorbell is to be rung with: the slot after the last posted one.
@@ -143,10 +143,10 @@ impl<F: RxFormat> RxRing<F> {
 
     /// Takes all buffers back into the cache, because the device has forgotten the ring. Cursors are zero afterwards.
     pub fn reset(&mut self, cache: &mut BufCache) {
-        if let Some(partial) = self.partial.take() {
-            if !partial.damaged {
-                self.ring.arena.dissolve(partial.first, |buffer| cache.put(buffer));
-            }
+        if let Some(partial) = self.partial.take()
+            && !partial.damaged
+        {
+            self.ring.arena.dissolve(partial.first, |buffer| cache.put(buffer));
         }
         #[cfg(feature = "audit")]
         self.ring.owned_by(self.ring.head, self.ring.posted(), Owner::Cpu);
@@ -182,8 +182,8 @@ impl<F: RxFormat> RxRing<F> {
             let ran = run(&self.pointers(&next, cache, out), next.max);
             #[cfg(feature = "audit")]
             self.ring.owned_by(self.ring.tail, ran.frames, Owner::DeviceWrites);
-            self.ring.head = self.ring.head.wrapping_add(ran.frames as u32);
-            self.ring.tail = self.ring.tail.wrapping_add(ran.frames as u32);
+            self.ring.head = self.ring.head.wrapping_add(step(ran.frames));
+            self.ring.tail = self.ring.tail.wrapping_add(step(ran.frames));
             cache.len -= ran.frames;
             out.len += ran.frames;
             done.bytes += ran.bytes;
@@ -330,7 +330,7 @@ pub(super) fn scalar_from<F: RxFormat>(at: &Pointers, mut index: usize, max: usi
         if word & F::DONE == 0 {
             break;
         }
-        let len = (word >> F::LENGTH_AT) as u32 & 0xffff;
+        let len = step((word >> F::LENGTH_AT & 0xffff) as usize);
         let kept = len.min(at.room_bytes);
         // SAFETY: as above; the descriptor is done, so it is ours, the posted slots are vacant, and the free buffers are the cache's, which
         // counts them out when we return.
@@ -353,13 +353,13 @@ pub(super) fn scalar_from<F: RxFormat>(at: &Pointers, mut index: usize, max: usi
 impl<F> Drop for RxRing<F> {
     fn drop(&mut self) {
         // A frame whose end never came: its buffers are ours, not the device's.
-        if let Some(partial) = self.partial.take() {
-            if !partial.damaged {
-                self.ring.arena.dissolve(partial.first, |buffer| {
-                    // Not the last ones: the ring holds the arena.
-                    let _ = self.ring.arena.home.give(&[buffer]);
-                });
-            }
+        if let Some(partial) = self.partial.take()
+            && !partial.damaged
+        {
+            self.ring.arena.dissolve(partial.first, |buffer| {
+                // Not the last ones: the ring holds the arena.
+                let _ = self.ring.arena.home.give(&[buffer]);
+            });
         }
     }
 }

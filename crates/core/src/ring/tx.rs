@@ -3,7 +3,7 @@
 //! One report is asked for a call, on its last descriptor. Each call first takes back every batch whose report has come, so the ring holds
 //! little more than what the device is working on.
 
-use super::{Deposit, NO_BUFFER, Ring};
+use super::{Deposit, NO_BUFFER, Ring, step};
 #[cfg(feature = "audit")]
 use crate::audit::Owner;
 use crate::{
@@ -56,7 +56,7 @@ const SEGMENTED_BYTES_MAX: usize = 64 * 1024;
 
 /// A transmit ring.
 pub struct TxRing<F> {
-    ring: Ring,
+    pub(super) ring: Ring,
     /// Descriptors of each batch that a report was asked for, oldest at `mark_head`: never more than there are descriptors.
     marks: Box<[u32]>,
     mark_head: u32,
@@ -92,7 +92,7 @@ impl<F: TxFormat> TxRing<F> {
 
     /// Its length in bytes, as devices want it.
     pub fn len_bytes(&self) -> u32 {
-        (self.ring.mask + 1) * super::DESC_BYTES as u32
+        self.ring.len_bytes()
     }
 
     /// What the doorbell is to be rung with: the slot after the last posted one.
@@ -163,7 +163,7 @@ impl<F: TxFormat> TxRing<F> {
             let from = unsafe { std::slice::from_raw_parts(from, run) };
             let to = &mut cache.free[cache.len..cache.len + run];
             cache.len += if mixed { copy_buffers(from, to) } else { copy(from, to) };
-            self.ring.head = self.ring.head.wrapping_add(run as u32);
+            self.ring.head = self.ring.head.wrapping_add(step(run));
             left -= run;
         }
     }
@@ -204,7 +204,7 @@ impl<F: TxFormat> TxRing<F> {
             let posted = run(&self.pointers(tail, burst, sent.frames), now);
             sent.bytes += posted.bytes;
             sent.frames += now;
-            self.ring.tail = self.ring.tail.wrapping_add(now as u32);
+            self.ring.tail = self.ring.tail.wrapping_add(step(now));
         }
         #[cfg(feature = "audit")]
         self.ring.owned_by(first, count, Owner::DeviceReads);
@@ -244,8 +244,9 @@ impl<F: TxFormat> TxRing<F> {
     #[inline(always)]
     fn mark(&mut self, first: u32, mixed: u32) {
         let last = self.ring.slot(self.ring.tail.wrapping_sub(1));
+        let last = self.ring.desc.as_ptr().wrapping_add(last);
         // SAFETY: a masked cursor is inside the ring; the slot was posted by the caller and the doorbell has not been rung, so it is ours.
-        unsafe { (*self.ring.desc.as_ptr().add(last))[1] |= F::REPORT };
+        unsafe { (*last)[1] |= F::REPORT };
         self.marks[(self.mark_tail & self.ring.mask) as usize] = self.ring.tail.wrapping_sub(first) | mixed;
         self.mark_tail = self.mark_tail.wrapping_add(1);
     }

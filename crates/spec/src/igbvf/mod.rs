@@ -51,6 +51,12 @@ impl Family {
             Self::I350 => 1,
         }
     }
+
+    /// The VLAN tag of a frame from another function of the device ([`LOOPBACK`](crate::intel::adv::rx::LOOPBACK)) is byte-swapped in
+    /// the receive descriptor (Linux `igbvf/netdev.c`: IGBVF_FLAG_RX_LB_VLAN_BSWAP).
+    pub const fn swaps_loopback_vlan(self) -> bool {
+        matches!(self, Self::I350)
+    }
 }
 
 /// The BAR of the registers.

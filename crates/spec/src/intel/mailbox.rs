@@ -136,6 +136,23 @@ impl Message {
         &self.words
     }
 
+    /// The same message with `value` as its word `at`, made longer where it must be: how a PF answers in the request's own words.
+    ///
+    /// # Panics
+    /// Where `at` is not below [`WORDS`]: an index is ours, never a device's.
+    pub const fn with(mut self, at: usize, value: u32) -> Self {
+        self.words[at] = value;
+        if self.len_words <= at {
+            self.len_words = at + 1;
+        }
+        self
+    }
+
+    /// The same message as a PF's answer.
+    pub const fn answered(self, verdict: Verdict, clear_to_send: bool) -> Self {
+        self.with(0, self.header().answered(verdict, clear_to_send).0)
+    }
+
     /// The first word.
     pub const fn header(&self) -> Header {
         Header(self.words[0])
@@ -236,6 +253,13 @@ mod tests {
         assert_eq!(request.answered(Verdict::Ack, false).0, 0x8001_0004);
         assert_eq!(Header(0xc000_0001).verdict(), Verdict::Unclear);
         assert_eq!(Header(1).verdict(), Verdict::Unclear);
+    }
+
+    #[test]
+    fn answers_are_written_into_the_request() {
+        let request = Message::new([Header::request(9, 0).0]);
+        let answer = request.with(2, 4).answered(Verdict::Ack, true);
+        assert_eq!(answer.words(), [0xa000_0009, 0, 4]);
     }
 
     #[test]

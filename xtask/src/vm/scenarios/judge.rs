@@ -1,0 +1,22 @@
+//! Whether the judge sees what it must see: each kind of mistake is made on purpose.
+
+use anyhow::{Result, bail, ensure};
+
+use super::traffic::swapped;
+use crate::vm::lab::Lab;
+use crate::vm::wire::exchange;
+
+pub(super) fn notices(lab: &mut Lab) -> Result<()> {
+    let vf = lab.pfs[0][0].clone();
+    for (provoke, words) in [("register", "igbvf_wrn_io_addr_unknown"), ("dma", "DMAR:")] {
+        lab.guest.run(&format!("sh /vm/provoke.sh {provoke} {}", vf.address))?;
+        match lab.guest.check_faults() {
+            Ok(()) => bail!("a fault of kind {provoke} went unnoticed"),
+            Err(error) => ensure!(error.to_string().contains(words), "not the fault that was provoked: {error:#}"),
+        }
+    }
+    // Nobody forwards now.
+    let stream = swapped(lab, 10);
+    ensure!(exchange(&stream, 10, &lab.wires[0], &lab.wires[0]).is_err(), "frames came back although nothing forwards");
+    Ok(())
+}
