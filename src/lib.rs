@@ -1,1 +1,62 @@
-//! vfwire.
+//! A userspace dataplane for SR-IOV virtual functions (VFs): frames go between the application and the NIC without the kernel's network
+//! stack and without a copy.
+//!
+//! A [`Host`] opens ports. A [`Pool`] holds the buffers. A started port gives queues, one pair a worker, which move [`Burst`]s of frames:
+//!
+//! ```
+//! use vfwire::{Host, PoolConfig, Port, PortConfig, RxQueue, TxQueue};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut host = Host::new();
+//! let mut port = host.open("sim:igbvf")?;                  // or a PCI address: "0000:3b:02.1"
+//! let pool = host.pool(PoolConfig::new(2048))?;
+//! let mut queues = port.start(&PortConfig::new(&pool))?;
+//! let (rx, tx) = (&mut queues.rx[0], &mut queues.tx[0]);
+//!
+//! let (mut cache, mut burst, mut sent) = (pool.cache(), pool.burst(32), 0);
+//! while sent < 1000 {
+//!     rx.rx_burst(&mut cache, &mut burst);
+//!     for mut frame in burst.iter_mut() {
+//!         frame.data_mut()[..12].rotate_left(6);           // back to where it came from
+//!     }
+//!     sent += tx.tx_burst(&mut cache, &mut burst);
+//!     burst.clear(&mut cache);                             // what the ring did not take
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `host`, `address` | opening ports, and what they are named by |
+//! | `registry` | which driver drives which function |
+//! | `simulated` | the machine behind `sim:` addresses |
+//! | [`forward`] | the loop of a forwarder, with its stages and counters |
+//!
+//! The command `vfwire` is behind the default feature `cli`; an application turns it off with `default-features = false`.
+
+mod address;
+mod cycles;
+pub mod forward;
+mod host;
+mod registry;
+mod simulated;
+
+pub use address::{Address, AddressError, SimAddress};
+pub use cycles::cycles;
+pub use host::{DynPort, Host, OpenError};
+pub use registry::{driver_of, drivers};
+
+pub use vfwire_core::{
+    burst::Burst,
+    error::{BusError, DmaError, PortError},
+    event::PortEvent,
+    meta::{Checksum, L4, RxMeta, TxOffload},
+    packet::{Packet, PacketMut},
+    path::Path,
+    pool::{BURST_MAX, BufCache, HEADROOM_BYTES, Pool, PoolConfig},
+    port::{Granted, Intent, Link, Port, PortConfig, PortInfo, Queues, Refusal, Setting},
+    queue::{RxQueue, TxQueue},
+    stats::{DeviceStats, PortStats, RxStats, TxStats},
+};
+pub use vfwire_spec::{net::MacAddr, pci::PciId};
+pub use vfwire_vfio::{HugepageChoice, NetworkFunction, PciAddress, Sysfs, VfioError, network_functions};

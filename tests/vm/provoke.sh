@@ -2,15 +2,16 @@
 . /vm/functions.sh
 vf=$2
 [ -e "$pci/$vf/driver" ] && echo "$vf" > "$pci/$vf/driver/unbind"
+# Memory space and bus mastering on.
+printf '\006' | dd of="$pci/$vf/config" bs=1 seek=4 conv=notrunc 2> /dev/null
 bar=$(cut -d' ' -f1 "$pci/$vf/resource" | head -1)
 write() { devmem $((bar + $1)) 32 "$2"; }
 
 case $1 in
 register) devmem $((bar + 0x3f00)) 32 ;;
 dma)
-  # A domain that translates, and in which nothing is mapped; then bus mastering.
+  # A domain that translates, and in which nothing is mapped.
   echo DMA > "/sys/kernel/iommu_groups/$(group "$vf")/type"
-  printf '\004' | dd of="$pci/$vf/config" bs=1 seek=4 conv=notrunc 2> /dev/null
   # Mailbox: RESET (1), so that the PF lets the VF transmit.
   write 0x0000 0x04000000; usleep 200000
   write 0x0800 1; write 0x0c40 1; usleep 500000

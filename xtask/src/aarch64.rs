@@ -97,7 +97,7 @@ struct Apt {
 impl Apt {
     fn new(folder: &Path) -> Result<Self> {
         let folder = folder.join("apt");
-        for name in ["lists/partial", "cache/archives/partial"] {
+        for name in ["lists/partial", "cache/archives/partial", "preferences"] {
             fs::create_dir_all(folder.join(name))?;
         }
         let path = |name: &str| folder.join(name).display().to_string();
@@ -109,7 +109,7 @@ impl Apt {
             format!("Dir::Cache \"{}\";", path("cache")),
             format!("Dir::Etc::sourcelist \"{}\";", path("debian.sources")),
             "Dir::Etc::sourceparts \"-\";".to_owned(),
-            "Dir::Etc::preferencesparts \"-\";".to_owned(),
+            format!("Dir::Etc::preferencesparts \"{}\";", path("preferences")),
             "APT::Architecture \"amd64\";".to_owned(),
             "APT::Architectures { \"amd64\"; \"arm64\"; };".to_owned(),
             "APT::Sandbox::User \"root\";".to_owned(),
@@ -154,10 +154,34 @@ fn wrap(program: &Path) -> Result<()> {
     let name = program.file_name().context("a program has a name")?.display();
     let script = format!(
         "#!/bin/sh\nusr=${{0%/bin/*}}\n\
-         exec \"$usr/lib64/ld-linux-x86-64.so.2\" --library-path \"$usr/lib/x86_64-linux-gnu\" \"$usr/bin/{name}.unwrapped\" \
-         --sysroot \"$usr\" \"$@\"\n"
+         exec \"$usr/lib64/ld-linux-x86-64.so.2\" --library-path \"$usr/lib/x86_64-linux-gnu\" \"$usr/bin/{name}.unwrapped\" \"$@\"\n"
     );
     fs::write(program, script)?;
     fs::set_permissions(program, fs::Permissions::from_mode(0o755))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrapped_program_runs_with_the_unpacked_loader() {
+        let root = std::env::temp_dir().join(format!("vfwire-xtask-{}", std::process::id()));
+        let usr = root.join("a b/usr");
+        fs::create_dir_all(usr.join("bin")).unwrap();
+        fs::create_dir_all(usr.join("lib64")).unwrap();
+        // In place of the loader, a script that shows what it was asked to run.
+        let loader = usr.join("lib64/ld-linux-x86-64.so.2");
+        fs::write(&loader, "#!/bin/sh\nfor word; do echo \"$word\"; done\n").unwrap();
+        fs::set_permissions(&loader, fs::Permissions::from_mode(0o755)).unwrap();
+        let program = usr.join("bin/rustc");
+        fs::write(&program, "").unwrap();
+        wrap(&program).unwrap();
+        let shown = host::stdout(Command::new(&program).args(["--version", "two words"])).unwrap();
+        fs::remove_dir_all(&root).unwrap();
+        let usr = usr.display();
+        let expected = format!("--library-path\n{usr}/lib/x86_64-linux-gnu\n{usr}/bin/rustc.unwrapped\n--version\ntwo words\n");
+        assert_eq!(shown, expected);
+    }
 }

@@ -77,14 +77,30 @@ pub(crate) fn apt_get() -> Command {
 /// The machine's own Debian package source, pointed at other suites: the text of a `.sources` file.
 ///
 /// # Errors
-/// Where the machine has no Debian source in deb822 form.
+/// Where the machine has no Debian source.
 pub(crate) fn debian_source(suites: &str) -> Result<String> {
-    const SOURCE: &str = "/etc/apt/sources.list.d/debian.sources";
-    let text = fs::read_to_string(SOURCE).with_context(|| format!("cannot read {SOURCE}: this needs Debian 12 or later"))?;
-    let stanza = text.trim_start().split("\n\n").next().unwrap_or_default();
-    ensure!(stanza.lines().any(|line| line.starts_with("Suites:")), "{SOURCE}: its first entry has no `Suites:` line");
-    let lines = stanza.lines().map(|line| if line.starts_with("Suites:") { format!("Suites: {suites}") } else { line.to_owned() });
-    Ok(lines.collect::<Vec<_>>().join("\n") + "\n")
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    with_suites(&read("/etc/apt/sources.list.d/debian.sources"), suites)
+        .or_else(|| from_one_line(&read("/etc/apt/sources.list"), suites))
+        .context("neither debian.sources nor sources.list in /etc/apt has an entry to derive a package source from: this needs Debian")
+}
+
+/// The first entry of a `.sources` file with other suites; all else stays, the signing key included.
+fn with_suites(sources: &str, suites: &str) -> Option<String> {
+    let entry = sources.trim_start().split("\n\n").next()?;
+    let (before, after) = entry.split_once("Suites:")?;
+    let rest = after.split_once('\n').map_or("", |(_, rest)| rest.trim_end());
+    Some(format!("{before}Suites: {suites}\n{rest}\n"))
+}
+
+/// The first entry of a `sources.list` as a `.sources` file with other suites.
+fn from_one_line(list: &str, suites: &str) -> Option<String> {
+    let entry = list.lines().find_map(|line| line.strip_prefix("deb "))?;
+    let (options, entry) = entry.trim_start().strip_prefix('[').and_then(|entry| entry.split_once(']')).unwrap_or(("", entry));
+    let uri = entry.split_whitespace().next()?;
+    let key = options.split_whitespace().find_map(|option| option.strip_prefix("signed-by="));
+    let signed = key.map_or(String::new(), |key| format!("Signed-By: {key}\n"));
+    Some(format!("Types: deb\nURIs: {uri}\nSuites: {suites}\nComponents: main\n{signed}"))
 }
 
 fn is_there(what: &str) -> bool {
@@ -110,6 +126,22 @@ mod tests {
         assert!(is_there("sh"));
         assert!(is_there("/proc"));
         assert!(!is_there("no-such-program-of-vfwire"));
+    }
+
+    #[test]
+    fn a_source_keeps_all_but_its_suites() {
+        let sources = "Types: deb\nURIs: x\nSuites: a a-updates\nSigned-By: key\n\nTypes: deb\nURIs: y\nSuites: a-security\n";
+        assert_eq!(with_suites(sources, "b c").unwrap(), "Types: deb\nURIs: x\nSuites: b c\nSigned-By: key\n");
+        assert!(with_suites("Types: deb\n\nSuites: a\n", "b").is_none());
+    }
+
+    #[test]
+    fn a_one_line_source_keeps_its_address_and_key() {
+        let plain = from_one_line("# note\ndeb-src x a main\ndeb x a main\ndeb y a main\n", "b").unwrap();
+        assert_eq!(plain, "Types: deb\nURIs: x\nSuites: b\nComponents: main\n");
+        let signed = from_one_line("deb [arch=amd64 signed-by=key] x a main\n", "b").unwrap();
+        assert_eq!(signed, "Types: deb\nURIs: x\nSuites: b\nComponents: main\nSigned-By: key\n");
+        assert!(from_one_line("", "b").is_none());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 use crate::host;
@@ -147,18 +147,18 @@ pub(crate) fn tracked_files(root: &Path) -> Result<Vec<String>> {
 /// Where a check sees a problem.
 pub(crate) fn run() -> Result<()> {
     let tree = Tree::load(&host::root())?;
-    let mut count = 0;
-    for (name, check) in CHECKS {
-        for problem in check(&tree) {
-            println!("{problem} [tidy: {name}]");
-            count += 1;
-        }
-    }
-    if count > 0 {
-        bail!("tidy sees {count} problems");
-    }
+    let problems = check(&tree);
+    problems.iter().for_each(|problem| println!("{problem}"));
+    ensure!(problems.is_empty(), "tidy sees {} problems", problems.len());
     println!("tidy: {} checks over {} files see nothing wrong", CHECKS.len(), tree.files.len());
     Ok(())
+}
+
+/// What all checks see, each with the name of its check.
+fn check(tree: &Tree) -> Vec<String> {
+    let named =
+        |(name, check): &(&str, Check)| check(tree).into_iter().map(|problem| format!("{problem} [tidy: {name}]")).collect::<Vec<_>>();
+    CHECKS.iter().flat_map(named).collect()
 }
 
 #[cfg(test)]
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn the_checkout_is_tidy() {
         let tree = Tree::load(&host::root()).unwrap();
-        let problems: Vec<String> = CHECKS.iter().flat_map(|(_, check)| said(&check(&tree))).collect();
+        let problems = check(&tree);
         assert!(problems.is_empty(), "{}", problems.join("\n"));
     }
 

@@ -6,17 +6,20 @@
 use crate::{
     meta::{NEUTRAL, RxMeta, RxWords},
     packet::{Packet, PacketMut},
-    pool::{ArenaRef, BURST_MAX, BufCache, foreign_pool},
+    pool::{ArenaRef, BURST_MAX, BufCache, STEP, foreign_pool},
 };
 use std::{cell::Cell, sync::Arc};
+
+/// Entries of each array: a step of the widest path may write past the last frame.
+const ENTRIES: usize = BURST_MAX + STEP;
 
 /// The arrays of a burst. `span` is offset << 16 | length; `asked` is all zeros unless [`Flags::offloads`] is set.
 #[repr(align(64))]
 pub(crate) struct Frames {
-    pub(crate) buffer: [u32; BURST_MAX],
-    pub(crate) span: [u32; BURST_MAX],
-    pub(crate) raw: [[u64; 2]; BURST_MAX],
-    pub(crate) asked: [u64; BURST_MAX],
+    pub(crate) buffer: [u32; ENTRIES],
+    pub(crate) span: [u32; ENTRIES],
+    pub(crate) raw: [[u64; 2]; ENTRIES],
+    pub(crate) asked: [u64; ENTRIES],
 }
 
 impl Frames {
@@ -73,7 +76,7 @@ pub struct Burst {
 
 impl Burst {
     pub(crate) fn new(arena: Arc<ArenaRef>, limit: usize) -> Self {
-        let frames = Frames { buffer: [0; BURST_MAX], span: [0; BURST_MAX], raw: [[0; 2]; BURST_MAX], asked: [0; BURST_MAX] };
+        let frames = Frames { buffer: [0; ENTRIES], span: [0; ENTRIES], raw: [[0; 2]; ENTRIES], asked: [0; ENTRIES] };
         let limit = limit.clamp(1, BURST_MAX);
         Self { arena, frames: Box::new(frames), len: 0, limit, flags: Flags::default(), words: &NEUTRAL }
     }

@@ -1,6 +1,7 @@
 //! Which compilation of the packet path runs: portable, or one for an instruction set that the processor has.
-#![expect(unsafe_code, reason = "a prefetch is an intrinsic on a raw address")]
+#![expect(unsafe_code, reason = "a prefetch is an intrinsic on a raw address; compiling for an instruction set is a promise to have it")]
 
+pub use crate::ring::Isa;
 use std::fmt;
 
 /// A compilation of the packet path. It can be had only where the processor has what it needs, so holding one is the permission to run
@@ -9,19 +10,20 @@ use std::fmt;
 pub struct Path(Kind);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+enum Kind {
     Scalar,
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
-/// The instructions that the AVX-512 path needs, for `target_feature` and for the test at run time.
-#[cfg(target_arch = "x86_64")]
-macro_rules! with_avx512 {
-    ($($item:item)*) => { $( #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,bmi1,bmi2")] $item )* };
+/// Code that is compiled once for each path: [`Path::run`] runs the compilation of its path. Implementations are `#[inline(always)]`, and
+/// whatever they call that way is compiled along.
+pub trait Kernel {
+    /// What it gives.
+    type Out;
+    /// The code. `isa` is what [`ring`](crate::ring) asks for.
+    fn run<I: Isa>(self, isa: I) -> Self::Out;
 }
-#[cfg(target_arch = "x86_64")]
-pub(crate) use with_avx512;
 
 impl Path {
     /// The portable path: every processor has it, and it is the reference for the others.
@@ -56,9 +58,22 @@ impl Path {
         }
     }
 
+    /// The path for at most `frames` frames: one or two are cheaper one by one than as a wide step.
     #[inline(always)]
-    pub(crate) fn kind(self) -> Kind {
-        self.0
+    #[must_use]
+    pub fn for_frames(self, frames: usize) -> Self {
+        if frames < 3 { Self::SCALAR } else { self }
+    }
+
+    /// Runs the compilation of `kernel` for this path.
+    #[inline(always)]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Out {
+        match self.0 {
+            Kind::Scalar => kernel.run(crate::ring::Scalar::new()),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Path` of this kind exists only where the processor has the instructions.
+            Kind::Avx512 => unsafe { crate::ring::run_avx512(kernel) },
+        }
     }
 }
 

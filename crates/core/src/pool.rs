@@ -28,8 +28,10 @@ pub const HEADROOM_BYTES: u32 = 64;
 pub const BURST_MAX: usize = 256;
 /// Bytes of a cache line on the machines that matter.
 const LINE_BYTES: u32 = 64;
+/// Frames that the widest compilation of the packet path moves at once. Arrays that it writes have as many entries to spare.
+pub(crate) const STEP: usize = 8;
 /// Buffers that a cache can hold.
-const CACHE_CAPACITY: usize = 1024;
+pub(crate) const CACHE_CAPACITY: usize = 1024;
 /// Buffers that a cache fetches from or returns to the overflow at once.
 const BULK: usize = 64;
 /// No segment follows.
@@ -223,7 +225,7 @@ impl Pool {
 
     /// A worker's cache. Each worker has one, and lends it to every queue call.
     pub fn cache(&self) -> BufCache {
-        BufCache { arena: self.0.clone(), free: vec![0; CACHE_CAPACITY].into(), len: 0 }
+        BufCache { arena: self.0.clone(), free: vec![0; CACHE_CAPACITY + STEP].into(), len: 0 }
     }
 
     /// An empty burst that takes up to `limit` frames (1 to [`BURST_MAX`]; values outside are brought inside).
@@ -259,6 +261,7 @@ impl std::fmt::Debug for Pool {
 /// A worker's own free buffers, most recently used first: those are still in the processor's cache.
 pub struct BufCache {
     pub(crate) arena: Arc<ArenaRef>,
+    /// The first `len` are the free buffers, oldest first; the rest is room.
     pub(crate) free: Box<[u32]>,
     pub(crate) len: usize,
 }
@@ -278,7 +281,7 @@ impl BufCache {
     #[cold]
     #[inline(never)]
     pub(crate) fn refill(&mut self, want: usize) {
-        let end = (want.max(self.len + BULK)).min(self.free.len());
+        let end = want.max(self.len + BULK).min(CACHE_CAPACITY);
         self.len += self.arena.home.take(&mut self.free[self.len..end]);
     }
 
@@ -294,7 +297,7 @@ impl BufCache {
 
     #[inline(always)]
     pub(crate) fn put(&mut self, buffer: u32) {
-        if self.len == self.free.len() {
+        if self.len == CACHE_CAPACITY {
             self.spill();
         }
         self.free[self.len] = buffer;

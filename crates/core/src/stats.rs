@@ -6,7 +6,11 @@
 use crossbeam::utils::CachePadded;
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+    atomic::{
+        AtomicU64,
+        Ordering::{Acquire, Relaxed},
+        fence,
+    },
 };
 
 /// What one receive queue did.
@@ -129,6 +133,14 @@ impl<const N: usize> CountersReader<N> {
     /// All of them now. Each is exact; they need not be of the same instant.
     pub fn read(&self) -> [u64; N] {
         std::array::from_fn(|which| self.0[which].load(Relaxed))
+    }
+
+    /// Nobody counts any more, so what [`read`](Self::read) gives from now on is the last word. False while another reader exists.
+    pub fn is_final(&self) -> bool {
+        let alone = Arc::strong_count(&self.0) == 1;
+        // Pairs with the release of the writer's share: what it stored last is seen by a read that follows.
+        fence(Acquire);
+        alone
     }
 }
 

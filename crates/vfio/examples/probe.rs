@@ -1,4 +1,5 @@
-//! Opens a function through VFIO and shows that everything of this crate works on it: `probe ADDRESS [--no-hugepages] [--wait-removal]`.
+//! Opens functions through VFIO and shows that everything of this crate works on them:
+//! `probe ADDRESS [SECOND_ADDRESS] [--no-hugepages] [--wait-removal]`.
 //!
 //! Register 8 is the STATUS register of the Intel VFs that vfwire drives; it is only read.
 
@@ -25,7 +26,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     let hugepages = if flag("--no-hugepages") { HugepageChoice::None } else { HugepageChoice::Size2M };
     let vfio = Vfio::new(VfioOptions { hugepages, ..VfioOptions::default() });
-    let address = arguments.first().ok_or("usage: probe ADDRESS [--no-hugepages] [--wait-removal]")?.parse()?;
+    let address = arguments.first().ok_or("usage: probe ADDRESS [SECOND_ADDRESS] [--no-hugepages] [--wait-removal]")?.parse()?;
 
     let function = vfio.open(address)?;
     println!("{} is {}", function.address(), function.id());
@@ -43,6 +44,11 @@ fn run() -> Result<(), Box<dyn Error>> {
         return Err("bus mastering is off after a reset".into());
     }
     println!("memory note: {:?}, event: {:?}", vfio.memory_note(), function.poll_event());
+
+    if let Some(second) = arguments.get(1).filter(|argument| !argument.starts_with("--")) {
+        let second = vfio.open(second.parse()?)?;
+        println!("{} shares the domain: {}", second.address(), second.dma().domain() == function.dma().domain());
+    }
 
     drop((bar, function));
     let again = vfio.open(address)?; // memory is mapped again for the new domain

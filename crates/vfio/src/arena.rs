@@ -12,6 +12,7 @@ use crate::{free_list::FreeList, hugepages::HugepageChoice, iova, memory::Mappin
 use std::{
     collections::BTreeMap,
     io,
+    ptr::NonNull,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use vfwire_core::{
@@ -81,8 +82,8 @@ impl<M: Mapper> Arena<M> {
         }
         let piece_bytes = len_bytes.checked_next_multiple_of(PIECE_BYTES).filter(|&bytes| bytes > 0);
         let piece_bytes = piece_bytes.ok_or_else(|| shape("the length is zero, or more than an address space"))?;
-        let piece = self.take(piece_bytes, align_bytes.max(PIECE_BYTES))?;
-        let (start, iova) = (piece.start, Iova(piece.chunk + piece.offset as u64));
+        let (piece, start) = self.take(piece_bytes, align_bytes.max(PIECE_BYTES))?;
+        let iova = Iova(piece.chunk + piece.offset as u64);
         // SAFETY: `take` gave these bytes of a live mapping to this piece alone, and no reference to them exists.
         unsafe { start.write_bytes(0, piece_bytes) };
         // SAFETY: the chunk stays mapped at both addresses until the piece, which the region owns, is dropped; the free list gives the
@@ -90,7 +91,8 @@ impl<M: Mapper> Arena<M> {
         Ok(unsafe { DmaRegion::new(start, iova, len_bytes, Arc::new(piece)) })
     }
 
-    fn take(self: &Arc<Self>, len_bytes: usize, align_bytes: usize) -> Result<Piece<M>, DmaError> {
+    /// Bytes that were free, and where the processor sees them.
+    fn take(self: &Arc<Self>, len_bytes: usize, align_bytes: usize) -> Result<(Piece<M>, NonNull<u8>), DmaError> {
         let mut chunks = self.lock();
         let found = chunks.iter_mut().find_map(|(&iova, chunk)| Some((iova, chunk.free.take(len_bytes, align_bytes)?)));
         let (chunk, offset) = match found {
@@ -104,7 +106,7 @@ impl<M: Mapper> Arena<M> {
         // SAFETY: the free list gives offsets inside the mapping only.
         let start = unsafe { chunks[&chunk].memory.start().add(offset) };
         drop(chunks);
-        Ok(Piece { arena: Arc::clone(self), start, chunk, offset, len_bytes })
+        Ok((Piece { arena: Arc::clone(self), chunk, offset, len_bytes }, start))
     }
 
     /// A new mapping for at least `len_bytes`; its IOVA.
@@ -141,16 +143,10 @@ impl<M: Mapper> DmaSpace for Space<M> {
 /// Some bytes of a chunk, free again when this is dropped.
 struct Piece<M: Mapper> {
     arena: Arc<Arena<M>>,
-    start: std::ptr::NonNull<u8>,
     chunk: u64,
     offset: usize,
     len_bytes: usize,
 }
-
-// SAFETY: a piece only remembers its address; the bytes belong to whoever owns the region around it.
-unsafe impl<M: Mapper> Send for Piece<M> {}
-// SAFETY: as above.
-unsafe impl<M: Mapper> Sync for Piece<M> {}
 
 impl<M: Mapper> Drop for Piece<M> {
     fn drop(&mut self) {
@@ -209,12 +205,12 @@ mod tests {
 
     /// Hugepages must be there for this to mean anything: they are reserved where we may, and missed loudly where not.
     fn reserve_hugepages(pages: u32) {
-        let file = "/proc/sys/vm/nr_hugepages";
-        let count = || fs::read_to_string(file).unwrap().trim().parse::<u32>().unwrap();
-        if count() < pages {
-            let _ = fs::write(file, pages.to_string());
+        let read = |file: &str| fs::read_to_string(file).unwrap().trim().parse::<u32>().unwrap();
+        let (total, pool) = ("/proc/sys/vm/nr_hugepages", "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+        if read(pool) < pages {
+            let _ = fs::write(total, (read(total) + pages).to_string());
         }
-        assert!(count() >= pages, "this test needs {pages} hugepages of 2 MiB: `hugepages.sh reserve {pages}`, or run it as root");
+        assert!(read(pool) >= pages, "this test needs {pages} free hugepages of 2 MiB: `hugepages.sh reserve {pages}`, or run it as root");
     }
 
     fn bytes(region: &mut DmaRegion) -> &mut [u8] {
@@ -224,7 +220,7 @@ mod tests {
 
     #[test]
     fn one_port_with_its_pool_fits_into_four_mebibytes() {
-        reserve_hugepages(8);
+        reserve_hugepages(2);
         let arena = arena(HugepageChoice::Size2M, Record::default());
         let mut pool = arena.alloc(1500 * 2304, 4096).unwrap();
         let mut rings: Vec<_> = (0..4).map(|_| arena.alloc(512 * 16, 128).unwrap()).collect();
@@ -242,7 +238,6 @@ mod tests {
 
     #[test]
     fn a_shortage_of_hugepages_is_an_error_and_leaves_nothing() {
-        reserve_hugepages(8);
         let arena = arena(HugepageChoice::Size2M, Record::default());
         let text = arena.alloc(1 << 38, 4096).unwrap_err().to_string();
         assert!(text.starts_with("131072 free hugepages of 2 MiB are needed, but"), "{text}");

@@ -70,18 +70,19 @@ fn obstacle(sysfs: &Sysfs, address: PciAddress) -> Result<(), VfioError> {
         .map_err(|error| node_error(&node, error, |node| VfioError::GroupNodeAbsent { node: node.into(), address }))
 }
 
-/// What must be so before VFIO is asked at all: the function exists, is VFIO's, and stands behind an IOMMU. Its group.
+/// What must be so before VFIO is asked at all: the function exists, stands behind an IOMMU, and is VFIO's. Its group.
 pub(crate) fn preflight(sysfs: &Sysfs, address: PciAddress) -> Result<u32, VfioError> {
     if !sysfs.exists(address) {
         return Err(VfioError::NoSuchFunction { address });
     }
-    match sysfs.driver(address) {
-        None => return Err(VfioError::NotBound { address }),
-        Some(driver) if !is_vfio(&driver) => return Err(VfioError::WrongDriver { address, driver }),
-        Some(_) => {}
-    }
+    // Before the driver: without an IOMMU, vfio-pci cannot be bound at all.
     let group = sysfs.group(address).ok_or(VfioError::NoIommu { address })?;
-    if sysfs.is_without_iommu(address) { Err(VfioError::UnsafeNoIommu { address }) } else { Ok(group) }
+    match sysfs.driver(address) {
+        None => Err(VfioError::NotBound { address }),
+        Some(driver) if !is_vfio(&driver) => Err(VfioError::WrongDriver { address, driver }),
+        Some(_) if sysfs.is_without_iommu(address) => Err(VfioError::UnsafeNoIommu { address }),
+        Some(_) => Ok(group),
+    }
 }
 
 /// The functions of the same group that kernel drivers have, each with its driver; empty where there are none.
@@ -156,7 +157,7 @@ mod tests {
         assert!(text("0000:01:00.0").contains("the driver igb") && text("0000:01:00.0").contains("`hugepages.sh bind 0000:01:00.0`"));
         assert!(text("0000:01:10.2").contains("bound to no driver"));
 
-        tree.function("0000:01:10.4", "0x8086", "0x10ca", "0x020000", Some("vfio-pci"), None);
+        tree.function("0000:01:10.4", "0x8086", "0x10ca", "0x020000", None, None);
         assert!(text("0000:01:10.4").contains("intel_iommu=on"));
         tree.function("0000:01:10.6", "0x8086", "0x10ca", "0x020000", Some("vfio-pci"), Some(11));
         assert!(text("0000:01:10.6").contains("dev/11, the node of 0000:01:10.6, does not exist here"));

@@ -25,7 +25,7 @@ pub enum HugepageChoice {
 const MIB: u64 = 1 << 20;
 
 impl HugepageChoice {
-    /// The size of a page, and the alignment of every mapping.
+    /// The size of a page, and the largest alignment that can be asked for.
     pub fn page_bytes(self) -> usize {
         match self {
             Self::Size2M => 2 << 20,
@@ -34,7 +34,8 @@ impl HugepageChoice {
         }
     }
 
-    /// What a mapping's length is a multiple of. Normal pages are mapped 16 at a time, so that small rings share a mapping.
+    /// What a mapping's length and IOVA are multiples of. Normal pages are mapped by 64 KiB, so that small rings share a mapping, and because
+    /// that is the size of a normal page on some kernels for Arm.
     pub(crate) fn granule_bytes(self) -> usize {
         if self == Self::None { 16 * self.page_bytes() } else { self.page_bytes() }
     }

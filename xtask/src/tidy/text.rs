@@ -8,7 +8,7 @@ const ARCHITECTURE: &str = "ARCHITECTURE.md";
 ///
 /// An invariant is a list entry or a table row that starts with `I` and a number. After `held by` (in a table: in the last column) it names
 /// at least one of, each as a code span: `path/file.rs::test_name` (or `::compile_fail`, for a documentation test), `xtask tidy: check`,
-/// `lint: name`.
+/// `xtask vm: scenario`, `lint: name`.
 pub(super) fn invariants(tree: &Tree) -> Vec<Problem> {
     let Some(text) = tree.files.get(ARCHITECTURE) else {
         return vec![tree.problem_at(ARCHITECTURE, "", "is missing: it lists the floors and the numbered invariants".to_owned())];
@@ -31,7 +31,7 @@ pub(super) fn invariants(tree: &Tree) -> Vec<Problem> {
         }
         for holder in invariant.holders.iter().filter(|holder| !exists(tree, holder)) {
             problem(format!(
-                "`{holder}` does not exist: name a test as path/file.rs::name, a check as `xtask tidy: name`, or `lint: name`"
+                "`{holder}` does not exist: name a test as path/file.rs::name, or `xtask tidy: check`, `xtask vm: scenario`, `lint: name`"
             ));
         }
     }
@@ -81,6 +81,9 @@ fn exists(tree: &Tree, holder: &str) -> bool {
     if let Some((command, name)) = holder.split_once(": ") {
         return match command {
             "xtask tidy" | "cargo xtask tidy" => CHECKS.iter().any(|(check, _)| *check == name),
+            "xtask vm" | "cargo xtask vm" => {
+                tree.files_in("xtask/src/vm/scenarios", ".rs").any(|(_, text)| text.contains(&format!("\"{name}\"")))
+            }
             "lint" => tree.files.get("Cargo.toml").is_some_and(|text| text.lines().any(|line| line.starts_with(&format!("{name} =")))),
             _ => false,
         };
@@ -173,14 +176,18 @@ mod tests {
     use super::*;
 
     fn seen(architecture: &str) -> Vec<String> {
+        let scenarios = "scenario(\"counts\", counts)";
         let lib = "/// ```compile_fail\n/// ```\nfn f() {}\n#[test]\nfn frames_are_counted() {}\n";
-        said(&invariants(&Tree::of(&[(ARCHITECTURE, architecture), ("a/lib.rs", lib), ("Cargo.toml", "dbg_macro = \"deny\"\n")])))
+        let files = [("a/lib.rs", lib), ("Cargo.toml", "dbg_macro = \"deny\"\n"), ("xtask/src/vm/scenarios.rs", scenarios)];
+        let mut tree = Tree::of(&files);
+        tree.files.insert(ARCHITECTURE.to_owned(), architecture.to_owned());
+        said(&invariants(&tree))
     }
 
     #[test]
     fn an_invariant_names_what_holds_it() {
         for good in [
-            "I1. Every frame is counted — held by: `a/lib.rs::tests::frames_are_counted`, `xtask tidy: floors`\n",
+            "I1. Every frame is counted — held by: `a/lib.rs::tests::frames_are_counted`, `xtask tidy: floors`, `xtask vm: counts`\n",
             "- I1. Every frame\n  is counted,\n  held by `a/lib.rs::compile_fail`\n- **I2** No debris. Held how? held by: `lint: dbg_macro`\n",
             "| no | invariant | held by |\n|---|---|---|\n| I1 | Every `frame` is counted | `a/lib.rs::frames_are_counted` |\n",
         ] {
@@ -198,6 +205,7 @@ mod tests {
             "\nI1. Every frame is counted — held by: `a/lib.rs::f`, `b/lib.rs::f`\n",
             "\nI1. Every frame is counted — held by: `xtask tidy: ceilings`\n",
             "\nI1. Every frame is counted — held by: `lint: none`\n",
+            "\nI1. Every frame is counted — held by: `xtask vm: count`\n",
             "\nI2. Every frame is counted — held by: `a/lib.rs::f`\n",
             "\n| I1 | Every frame `a/lib.rs::f` | nothing |\n",
         ] {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::setup::{BUSYBOX, IP, Kernel, MODPROBE};
+use super::setup::{BASH, BUSYBOX, IP, Kernel, MODPROBE};
 use crate::host;
 
 const MODULES: [&str; 6] = ["virtio_pci", "virtio_console", "igb", "igbvf", "vfio_iommu_type1", "vfio-pci"];
@@ -26,15 +26,10 @@ pub(super) fn build_programs(checkout: &Path) -> Result<Vec<PathBuf>> {
         let mut command = host::cargo(["build", "--quiet", "--release", "--package", "vfwire", "--target", TARGET]);
         host::run(command.args(what).arg("--target-dir").arg(&target).env("RUSTFLAGS", "-C target-feature=+crt-static"))
     };
-    let mut programs = Vec::new();
     let built = target.join(TARGET).join("release");
     build(&["--bin", "vfwire"])?;
-    programs.push(built.join("vfwire"));
-    if checkout.join("examples/echo.rs").exists() {
-        build(&["--example", "echo"])?;
-        programs.push(built.join("examples/echo"));
-    }
-    Ok(programs)
+    build(&["--example", "echo"])?;
+    Ok(vec![built.join("vfwire"), built.join("examples/echo")])
 }
 
 /// Packs the root file system and gives the path of the initramfs. `overlay` folders are copied over it last.
@@ -48,8 +43,10 @@ pub(super) fn pack(checkout: &Path, folder: &Path, kernel: &Kernel, programs: &[
     }
     fs::copy(BUSYBOX, root.join("bin/busybox"))?;
     copy_modules(&root, kernel)?;
-    // busybox's own `ip` cannot give a VF its MAC.
-    copy_with_libraries(&root, Path::new(IP))?;
+    // busybox's own `ip` cannot give a VF its MAC, and its shell has no UDP.
+    for program in [IP, BASH] {
+        copy_with_libraries(&root, Path::new(program))?;
+    }
     copy_folder(&checkout.join("tests/vm"), &root.join("vm"))?;
     fs::rename(root.join("vm/init"), root.join("init"))?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;

@@ -1,8 +1,10 @@
 //! The scenarios: one table, one function each.
 
+mod checksums;
 mod filters;
 mod judge;
 mod life;
+mod peer;
 mod refusals;
 mod traffic;
 mod user;
@@ -32,6 +34,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("vlan", "a VLAN that was joined comes through without its tag, another does not", filters::vlan),
     scenario("multicast", "a group that was joined and broadcast come through, another group and another station do not", filters::multicast),
     scenario("jumbo", "MTU 9000: frames of up to 9014 bytes span buffers; longer ones than the MTU are dropped", filters::jumbo),
+    scenario("peer", "against the kernel's igbvf on the other VF: ping and datagrams of all sizes, checksums offloaded on both sides", peer::plain),
+    scenario("peer-vlan", "the same in a VLAN", peer::vlan),
+    scenario("peer-jumbo", "the same with frames of 9014 bytes", peer::jumbo),
+    scenario("checksums", "answers carry the checksums computed here; requests with wrong ones are not answered", checksums::checksums),
     scenario("ordinary-user", "uid 1000 with the group node and exactly the locked memory that the error names; less is refused", user::ordinary_user),
     scenario("no-hugepages", "without hugepages it runs on normal pages where asked to, and says so", refusals::no_hugepages),
     scenario("killed", "kill -9 under traffic and start again, ten times: traffic flows at once", life::killed),

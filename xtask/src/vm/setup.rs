@@ -18,9 +18,11 @@ const BACKPORTS_SOURCE: &str = "/etc/apt/sources.list.d/vfwire-backports.sources
 
 pub(super) const BUSYBOX: &str = "/usr/bin/busybox";
 pub(super) const MODPROBE: &str = "/usr/sbin/modprobe";
+pub(super) const BASH: &str = "/usr/bin/bash";
 pub(super) const IP: &str = "/usr/bin/ip";
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
+    Need { what: BASH, package: "bash" },
     Need { what: BUSYBOX, package: "busybox-static" },
     Need { what: "cpio", package: "cpio" },
     Need { what: MODPROBE, package: "kmod" },

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `rx.rs` | receive and refill, fused; frames that span buffers; what arrived damaged |
 //! | `tx.rs` | transmit, and the way home of what was sent |
-//! | `avx512.rs` | the same steps for eight descriptors at once |
+//! | `isa.rs`, `avx512.rs` | the runs of both, portable and for eight descriptors at once |
 //! | `deposit.rs` | where rings wait until the device has let go of them |
 //!
 //! Accesses to descriptors: the done word is loaded atomically with acquire (or inside one wide load, whose 16-byte lanes are not torn).
@@ -19,10 +19,14 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod deposit;
+mod isa;
 mod rx;
 mod tx;
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::run_avx512;
 pub use deposit::Deposit;
+pub use isa::{Isa, Scalar};
 pub use rx::{Received, RxRing};
 pub use tx::{Sent, TxRing};
 
@@ -45,6 +49,8 @@ use std::{
 pub const DESC_BYTES: usize = size_of::<Desc>();
 /// Data sheets want rings aligned to 128 bytes (82576EB 7.1.5, 82599 7.1.9).
 const RING_ALIGN_BYTES: usize = 128;
+/// Slots after the end of a ring, which no cursor ever reaches: a step of eight that begins before the end may write past it.
+const PADDING: usize = crate::pool::STEP;
 /// A slot whose descriptor has no buffer (a context descriptor).
 const NO_BUFFER: u32 = u32::MAX;
 
@@ -63,6 +69,11 @@ struct Ring {
     mask: u32,
     head: u32,
     tail: u32,
+    /// What the loops need of the arena, here so that they need not follow two pointers: address of buffer 0, distance of two buffers,
+    /// bytes from the headroom to the end of one.
+    base: u64,
+    stride_bytes: u64,
+    room_bytes: u32,
     arena: Arc<ArenaRef>,
     _slots: Box<[u32]>,
     region: Option<DmaRegion>,
@@ -77,17 +88,21 @@ impl Ring {
         if !size_desc.is_power_of_two() || !(32..=4096).contains(&size_desc) {
             return Err(PortError::setting("the number of descriptors of a ring", size_desc, "a power of two from 32 to 4096"));
         }
-        let region = space.alloc(usize::from(size_desc) * DESC_BYTES, RING_ALIGN_BYTES)?;
-        if region.len_bytes() < usize::from(size_desc) * DESC_BYTES || !region.as_ptr().cast::<Desc>().is_aligned() {
+        let slots_with_padding = usize::from(size_desc) + PADDING;
+        let region = space.alloc(slots_with_padding * DESC_BYTES, RING_ALIGN_BYTES)?;
+        if region.len_bytes() < slots_with_padding * DESC_BYTES || !region.as_ptr().cast::<Desc>().is_aligned() {
             return Err(DmaError::Shape { len_bytes: region.len_bytes(), align_bytes: RING_ALIGN_BYTES, why: "the space gave less" }.into());
         }
-        let mut slots: Box<[u32]> = vec![NO_BUFFER; usize::from(size_desc)].into();
+        let mut slots: Box<[u32]> = vec![NO_BUFFER; slots_with_padding].into();
         Ok(Self {
             desc: region.as_ptr().cast(),
             buffers: NonNull::from(&mut slots[0]),
             mask: u32::from(size_desc) - 1,
             head: 0,
             tail: 0,
+            base: pool.0.iova().0,
+            stride_bytes: u64::from(pool.0.stride_bytes()),
+            room_bytes: pool.0.room_bytes(),
             arena: pool.0.clone(),
             _slots: slots,
             region: Some(region),
@@ -137,7 +152,7 @@ impl Ring {
     unsafe fn write(&mut self, slot: usize, desc: Desc, buffer: u32) {
         // SAFETY: inside the ring and ours (contract).
         unsafe { self.desc.as_ptr().wrapping_add(slot).write(desc) };
-        // SAFETY: `_slots` has as many entries as the ring.
+        // SAFETY: `_slots` has an entry for every slot.
         unsafe { self.buffers.as_ptr().wrapping_add(slot).write(buffer) };
     }
 
@@ -145,14 +160,14 @@ impl Ring {
     /// `slot` is below the size of the ring.
     #[inline(always)]
     unsafe fn buffer(&self, slot: usize) -> u32 {
-        // SAFETY: `_slots` has as many entries as the ring (contract).
+        // SAFETY: `_slots` has an entry for every slot (contract).
         unsafe { self.buffers.as_ptr().wrapping_add(slot).read() }
     }
 
     /// The address that the device uses for the data at `offset_bytes` of a buffer.
     #[inline(always)]
     fn address(&self, buffer: u32, offset_bytes: u32) -> u64 {
-        self.arena.iova().0 + u64::from(buffer) * u64::from(self.arena.stride_bytes()) + u64::from(offset_bytes)
+        self.base + u64::from(buffer) * self.stride_bytes + u64::from(offset_bytes)
     }
 
     /// Empties the ring and gives its buffers to `each`. The device must have let go of it.

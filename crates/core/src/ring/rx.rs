@@ -1,6 +1,6 @@
 //! Receive: finished descriptors' buffers go to the burst, and as many fresh ones from the worker's cache are posted, in one loop.
 
-use super::{Deposit, NO_BUFFER, Ring, step};
+use super::{Deposit, Isa, NO_BUFFER, Ring, step};
 #[cfg(feature = "audit")]
 use crate::audit::Owner;
 use crate::{
@@ -8,14 +8,15 @@ use crate::{
     dma::{DmaSpace, Iova},
     error::PortError,
     format::{Desc, RxFormat},
-    path::{Kind, Path},
-    pool::{BufCache, HEADROOM_BYTES, Pool, foreign_pool},
+    meta::RxWords,
+    pool::{BufCache, HEADROOM_BYTES, Pool, STEP, foreign_pool},
 };
 use std::{marker::PhantomData, sync::Arc};
 
 /// Descriptors that stay vacant: the posted end never shares a cache line with the completed end, and the tail never meets the head,
 /// which a device takes for an empty ring.
-const SPARE_DESC: usize = 8;
+/// A step of the widest path may scribble on them.
+const SPARE_DESC: usize = STEP;
 /// Buffers that one frame may span: enough for 16 KiB in buffers of 1 KiB. A device that never ends a frame is stopped here.
 const SEGMENTS_MAX: u32 = 16;
 
@@ -50,29 +51,21 @@ struct Partial {
 pub struct RxRing<F> {
     pub(super) ring: Ring,
     partial: Option<Partial>,
+    words: &'static RxWords,
     format: PhantomData<F>,
-}
-
-/// One contiguous run of the loop: where it reads and writes, and how far it may go.
-pub(super) struct Run {
-    /// Slot of the oldest posted descriptor.
-    pub(super) head: usize,
-    /// Slot of the oldest vacant one.
-    pub(super) tail: usize,
-    /// Descriptors until the first wrap, end of the burst, or end of the cache.
-    pub(super) max: usize,
 }
 
 /// What a run did.
 #[derive(Default)]
-pub(super) struct Ran {
+pub struct Ran {
     pub(super) frames: usize,
     pub(super) bytes: u64,
     pub(super) flawed: bool,
 }
 
-/// The pointers of a run. All are good for `Run::max` elements from where they point.
-pub(super) struct Pointers {
+/// The pointers of a run. All are good for `max` elements from where they point, and for [`STEP`] more: the arrays are padded, and
+/// of the ring's slots [`SPARE_DESC`] behind the posted ones are vacant or padding.
+pub struct Pointers {
     pub(super) desc: *mut Desc,
     pub(super) buffers: *mut u32,
     pub(super) post_desc: *mut Desc,
@@ -95,7 +88,14 @@ impl<F: RxFormat> RxRing<F> {
     /// [`PortError`] where the size is impossible or the memory cannot be had.
     pub fn new(space: &dyn DmaSpace, pool: &Pool, size_desc: u16, deposit: &Deposit) -> Result<Self, PortError> {
         const { assert!(F::LENGTH_AT + 16 <= 64) }
-        Ok(Self { ring: Ring::new(space, pool, size_desc, deposit)?, partial: None, format: PhantomData })
+        Ok(Self { ring: Ring::new(space, pool, size_desc, deposit)?, partial: None, words: F::WORDS, format: PhantomData })
+    }
+
+    /// The same ring for a device that writes some fields differently than the format says: its words are read by `words`.
+    #[must_use]
+    pub fn with_words(mut self, words: &'static RxWords) -> Self {
+        self.words = words;
+        self
     }
 
     /// Where the device finds it.
@@ -158,17 +158,7 @@ impl<F: RxFormat> RxRing<F> {
     /// # Panics
     /// Where the cache, the burst and the ring belong to different pools.
     #[inline(always)]
-    pub fn receive(&mut self, path: Path, cache: &mut BufCache, out: &mut Burst) -> Received {
-        match path.kind() {
-            Kind::Scalar => self.receive_with(cache, out, scalar::<F>),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Path` of this kind exists only where the processor has the instructions.
-            Kind::Avx512 => unsafe { super::avx512::receive(self, cache, out) },
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn receive_with(&mut self, cache: &mut BufCache, out: &mut Burst, run: impl Fn(&Pointers, usize) -> Ran) -> Received {
+    pub fn receive<I: Isa>(&mut self, isa: I, cache: &mut BufCache, out: &mut Burst) -> Received {
         if !Arc::ptr_eq(&self.ring.arena, &out.arena) || !Arc::ptr_eq(&self.ring.arena, &cache.arena) {
             foreign_pool()
         }
@@ -176,34 +166,68 @@ impl<F: RxFormat> RxRing<F> {
         if cache.len < out.room() {
             self.dry(cache, out.room(), &mut done);
         }
-        let (start, mut flawed) = (out.len, false);
-        loop {
-            let next = self.next_run(cache, out);
-            let ran = run(&self.pointers(&next, cache, out), next.max);
-            #[cfg(feature = "audit")]
-            self.ring.owned_by(self.ring.tail, ran.frames, Owner::DeviceWrites);
-            self.ring.head = self.ring.head.wrapping_add(step(ran.frames));
-            self.ring.tail = self.ring.tail.wrapping_add(step(ran.frames));
-            cache.len -= ran.frames;
-            out.len += ran.frames;
-            done.bytes += ran.bytes;
-            flawed |= ran.flawed;
-            // Where the run was used up it ended at a wrap, perhaps: once more.
-            if ran.frames < next.max || ran.frames == 0 {
-                break;
-            }
+        let start = out.len;
+        let (max, mut ran) = self.run(isa, cache, out);
+        if ran.frames == max && max > 0 && out.room() > 0 {
+            self.run_on(isa, cache, out, &mut ran);
         }
         done.frames = out.len - start;
+        done.bytes = ran.bytes;
         done.posted |= done.frames > 0;
         #[cfg(feature = "audit")]
         out.frames.buffer[start..out.len].iter().for_each(|&buffer| self.ring.arena.owners.set(buffer, Owner::Cpu));
-        if flawed || self.partial.is_some() {
+        if ran.flawed || self.partial.is_some() {
             self.sort_out(start, cache, out, &mut done);
         }
         if done.frames > 0 {
-            out.received(start, F::WORDS);
+            out.received(start, self.words);
         }
         done
+    }
+
+    /// One contiguous run: how far it could have gone, and what it did.
+    #[inline(always)]
+    fn run<I: Isa>(&mut self, isa: I, cache: &mut BufCache, out: &mut Burst) -> (usize, Ran) {
+        let ring = &mut self.ring;
+        let (head, tail, size) = (ring.slot(ring.head), ring.slot(ring.tail), ring.size());
+        let max = out.room().min(cache.len).min(ring.posted()).min(size - head).min(size - tail);
+        let (frames, at) = (&mut *out.frames, out.len);
+        // Offsets stay inside or one past the end of each array (`wrapping_add`: nothing is accessed here).
+        let pointers = Pointers {
+            desc: ring.desc.as_ptr().wrapping_add(head),
+            buffers: ring.buffers.as_ptr().wrapping_add(head),
+            post_desc: ring.desc.as_ptr().wrapping_add(tail),
+            post_buffers: ring.buffers.as_ptr().wrapping_add(tail),
+            free_end: cache.free.as_ptr().wrapping_add(cache.len),
+            out_buffer: frames.buffer.as_mut_ptr().wrapping_add(at),
+            out_span: frames.span.as_mut_ptr().wrapping_add(at),
+            out_raw: frames.raw.as_mut_ptr().wrapping_add(at),
+            address: ring.address(0, HEADROOM_BYTES),
+            stride_bytes: ring.stride_bytes,
+            room_bytes: ring.room_bytes,
+        };
+        // SAFETY: `max` is the minimum over all arrays that the pointers lead into, and all of them are padded (`Pointers`).
+        let ran = unsafe { isa.receive::<F>(&pointers, max) };
+        #[cfg(feature = "audit")]
+        ring.owned_by(ring.tail, ran.frames, Owner::DeviceWrites);
+        ring.head = ring.head.wrapping_add(step(ran.frames));
+        ring.tail = ring.tail.wrapping_add(step(ran.frames));
+        cache.len -= ran.frames;
+        out.len += ran.frames;
+        (max, ran)
+    }
+
+    /// A run ended at a wrap of the ring, and there may be more.
+    #[cold]
+    fn run_on<I: Isa>(&mut self, isa: I, cache: &mut BufCache, out: &mut Burst, sum: &mut Ran) {
+        loop {
+            let (max, ran) = self.run(isa, cache, out);
+            sum.bytes += ran.bytes;
+            sum.flawed |= ran.flawed;
+            if ran.frames < max || max == 0 || out.room() == 0 {
+                return;
+            }
+        }
     }
 
     /// The cache holds less than the burst could take.
@@ -217,38 +241,11 @@ impl<F: RxFormat> RxRing<F> {
         done.starved = cache.is_empty() && want > 0;
     }
 
-    #[inline(always)]
-    fn next_run(&self, cache: &BufCache, out: &Burst) -> Run {
-        let ring = &self.ring;
-        let (head, tail, size) = (ring.slot(ring.head), ring.slot(ring.tail), ring.size());
-        let max = out.room().min(cache.len).min(ring.posted()).min(size - head).min(size - tail);
-        Run { head, tail, max }
-    }
-
-    #[inline(always)]
-    fn pointers(&mut self, run: &Run, cache: &BufCache, out: &mut Burst) -> Pointers {
-        let (ring, frames, at) = (&self.ring, &mut *out.frames, out.len);
-        // Offsets stay inside or one past the end of each array (`wrapping_add`: nothing is accessed here).
-        Pointers {
-            desc: ring.desc.as_ptr().wrapping_add(run.head),
-            buffers: ring.buffers.as_ptr().wrapping_add(run.head),
-            post_desc: ring.desc.as_ptr().wrapping_add(run.tail),
-            post_buffers: ring.buffers.as_ptr().wrapping_add(run.tail),
-            free_end: cache.free.as_ptr().wrapping_add(cache.len),
-            out_buffer: frames.buffer.as_mut_ptr().wrapping_add(at),
-            out_span: frames.span.as_mut_ptr().wrapping_add(at),
-            out_raw: frames.raw.as_mut_ptr().wrapping_add(at),
-            address: ring.address(0, HEADROOM_BYTES),
-            stride_bytes: u64::from(ring.arena.stride_bytes()),
-            room_bytes: ring.arena.room_bytes(),
-        }
-    }
-
     /// Some of the frames from `start` on is damaged, too long, or spans buffers: looks at each.
     #[cold]
     #[inline(never)]
     fn sort_out(&mut self, start: usize, cache: &mut BufCache, out: &mut Burst, done: &mut Received) {
-        let room_bytes = u64::from(self.ring.arena.room_bytes());
+        let room_bytes = u64::from(self.ring.room_bytes);
         let (mut kept, end) = (start, out.len);
         done.bytes = 0;
         for index in start..end {
@@ -311,43 +308,6 @@ impl<F: RxFormat> RxRing<F> {
         }
         Some(Partial { damaged, ..partial })
     }
-}
-
-/// The portable run; the reference for the others.
-#[inline(always)]
-fn scalar<F: RxFormat>(at: &Pointers, max: usize) -> Ran {
-    scalar_from::<F>(at, 0, max, Ran::default())
-}
-
-/// Continues a run at its `index`-th descriptor.
-#[inline(always)]
-#[expect(clippy::multiple_unsafe_ops_per_block, reason = "one argument holds for all of them: `index < max`")]
-pub(super) fn scalar_from<F: RxFormat>(at: &Pointers, mut index: usize, max: usize, mut ran: Ran) -> Ran {
-    while index < max {
-        // SAFETY: `index < max`, and all pointers are good for `max` elements (`next_run` took the minimum over all arrays). The word is
-        // accessed as an atomic because the device may be writing it.
-        let word = unsafe { &*at.desc.add(index).cast::<std::sync::atomic::AtomicU64>().add(1) }.load(std::sync::atomic::Ordering::Acquire);
-        if word & F::DONE == 0 {
-            break;
-        }
-        let len = step((word >> F::LENGTH_AT & 0xffff) as usize);
-        let kept = len.min(at.room_bytes);
-        // SAFETY: as above; the descriptor is done, so it is ours, the posted slots are vacant, and the free buffers are the cache's, which
-        // counts them out when we return.
-        unsafe {
-            *at.out_buffer.add(index) = *at.buffers.add(index);
-            *at.out_span.add(index) = HEADROOM_BYTES << 16 | kept;
-            *at.out_raw.add(index) = [(*at.desc.add(index))[0], word];
-            let fresh = *at.free_end.sub(index + 1);
-            *at.post_buffers.add(index) = fresh;
-            *at.post_desc.add(index) = [at.address + u64::from(fresh) * at.stride_bytes, 0];
-        }
-        ran.bytes += u64::from(kept);
-        ran.flawed |= word & (F::END | F::ERROR) != F::END || kept != len;
-        index += 1;
-    }
-    ran.frames = index;
-    ran
 }
 
 impl<F> Drop for RxRing<F> {

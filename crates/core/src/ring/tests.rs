@@ -8,7 +8,7 @@ use crate::{
     format::{RxFormat, TxFormat},
     meta::{Checksum, L4, RxMeta, RxWords, TxOffload},
     packet::Packet,
-    path::Path,
+    path::{Kernel, Path},
     pool::{BURST_MAX, BufCache, HEADROOM_BYTES, PoolConfig},
 };
 use proptest::prelude::*;
@@ -91,6 +91,23 @@ impl TxFormat for Odd {
 const BUFFERS: u32 = 160;
 const RING: u16 = 64;
 
+struct Receive<'a>(&'a mut RxRing<Odd>, &'a mut BufCache, &'a mut Burst);
+impl Kernel for Receive<'_> {
+    type Out = Received;
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Received {
+        self.0.receive(isa, self.1, self.2)
+    }
+}
+struct Post<'a>(&'a mut TxRing<Odd>, &'a mut BufCache, &'a mut Burst);
+impl Kernel for Post<'_> {
+    type Out = Sent;
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Sent {
+        self.0.post(isa, self.1, self.2)
+    }
+}
+
 /// A worker and its device.
 struct World {
     pool: Pool,
@@ -170,6 +187,10 @@ impl World {
         }
     }
 
+    fn receive(&mut self) -> Received {
+        self.path.run(Receive(&mut self.rx, &mut self.cache, &mut self.burst))
+    }
+
     fn desc(ring: &Ring, cursor: u32) -> *mut Desc {
         ring.desc.as_ptr().wrapping_add(ring.slot(cursor))
     }
@@ -229,14 +250,14 @@ impl World {
             Op::Complete(count, seed) => self.complete(count, seed, true),
             Op::Receive(limit) => {
                 self.burst.limit = usize::from(limit).max(self.burst.len);
-                let got = self.rx.receive(self.path, &mut self.cache, &mut self.burst);
+                let got = self.receive();
                 self.received.frames += got.frames;
                 self.received.bytes += got.bytes;
                 self.received.errors += got.errors;
             }
             Op::Post => {
                 self.tx.reclaim(&mut self.cache);
-                let sent = self.tx.post(self.path, &mut self.cache, &mut self.burst);
+                let sent = self.path.run(Post(&mut self.tx, &mut self.cache, &mut self.burst));
                 self.sent.frames += sent.frames;
                 self.sent.bytes += sent.bytes;
                 self.sent.dropped += sent.dropped;
@@ -355,7 +376,7 @@ fn any_burst_size_is_served_at_once() {
             while got < 56 {
                 world.burst.clear(&mut world.cache);
                 world.burst.limit = size;
-                let frames = world.rx.receive(path, &mut world.cache, &mut world.burst).frames;
+                let frames = world.receive().frames;
                 assert_eq!(frames, size.min(56 - got), "burst {size} on {path}");
                 got += frames;
             }
@@ -387,7 +408,7 @@ fn a_frame_without_an_end_does_not_eat_the_pool() {
             // SAFETY: inside the ring; the test is the device here.
             unsafe { *desc = [0, DONE | 100 << 12] };
             world.rx_used += 1;
-            assert_eq!(world.rx.receive(path, &mut world.cache, &mut world.burst).frames, 0);
+            assert_eq!(world.receive().frames, 0);
         }
         let held = BUFFERS as usize - world.pool.free_buffers() - world.cache.len() - world.rx.ring.posted();
         assert!(held <= 16, "{held} buffers are held");
@@ -408,10 +429,10 @@ fn an_empty_pool_starves_and_recovers() {
         hoard.push(buffer);
     }
     world.complete(4, 7, false);
-    let got = world.rx.receive(world.path, &mut world.cache, &mut world.burst);
+    let got = world.receive();
     assert!(got.starved && got.frames == 0);
     hoard.into_iter().for_each(|buffer| world.cache.put(buffer));
-    let got = world.rx.receive(world.path, &mut world.cache, &mut world.burst);
+    let got = world.receive();
     assert!(!got.starved && got.frames == 4);
 }
 
@@ -500,5 +521,5 @@ fn pools_do_not_mix() {
     let mut world = World::new(Path::SCALAR);
     let other = World::new(Path::SCALAR);
     let mut cache = other.pool.cache();
-    world.rx.receive(Path::SCALAR, &mut cache, &mut world.burst);
+    world.path.run(Receive(&mut world.rx, &mut cache, &mut world.burst));
 }

@@ -3,7 +3,7 @@
 //! One report is asked for a call, on its last descriptor. Each call first takes back every batch whose report has come, so the ring holds
 //! little more than what the device is working on.
 
-use super::{Deposit, NO_BUFFER, Ring, step};
+use super::{Deposit, Isa, NO_BUFFER, Ring, Scalar, step};
 #[cfg(feature = "audit")]
 use crate::audit::Owner;
 use crate::{
@@ -12,8 +12,7 @@ use crate::{
     error::PortError,
     format::{Desc, TxFormat},
     meta::TxOffload,
-    path::{Kind, Path},
-    pool::{BURST_MAX, BufCache, Pool, foreign_pool},
+    pool::{BURST_MAX, BufCache, CACHE_CAPACITY, Pool, STEP, foreign_pool},
 };
 use std::{marker::PhantomData, sync::Arc};
 
@@ -30,14 +29,17 @@ pub struct Sent {
     pub posted: bool,
 }
 
-/// Frames posted by one run.
+/// What a run did.
 #[derive(Default)]
-pub(super) struct Posted {
+pub struct Posted {
     pub(super) bytes: u64,
+    /// Some frame is shorter or longer than the device takes.
+    pub(super) misfit: bool,
 }
 
-/// The pointers of a run. All are good for as many elements as the run has frames.
-pub(super) struct Pointers {
+/// The pointers of a run. All are good for as many elements as the run has frames, and for [`STEP`] more: the arrays are padded, and the
+/// slots behind are vacant or padding ([`TxRing::post`]).
+pub struct Pointers {
     pub(super) buffer: *const u32,
     pub(super) span: *const u32,
     pub(super) post_desc: *mut Desc,
@@ -45,6 +47,8 @@ pub(super) struct Pointers {
     /// Address of buffer 0.
     pub(super) address: u64,
     pub(super) stride_bytes: u64,
+    /// Bytes that the longest frame may have more than the shortest.
+    pub(super) spread_bytes: u32,
 }
 
 /// Of a batch's mark: some slot has no buffer.
@@ -153,16 +157,21 @@ impl<F: TxFormat> TxRing<F> {
     fn take_home(&mut self, cache: &mut BufCache, count: usize, mixed: bool) {
         let mut left = count;
         while left > 0 {
-            if cache.free.len() - cache.len < BURST_MAX {
+            if cache.len > CACHE_CAPACITY - BURST_MAX {
                 cache.spill();
             }
             let head = self.ring.slot(self.ring.head);
-            let run = left.min(self.ring.size() - head).min(cache.free.len() - cache.len);
+            let run = left.min(self.ring.size() - head).min(CACHE_CAPACITY - cache.len);
             let from = self.ring.buffers.as_ptr().wrapping_add(head);
-            // SAFETY: `run` slots from `head` lie before the end of the ring, and `_slots` is not borrowed otherwise.
-            let from = unsafe { std::slice::from_raw_parts(from, run) };
-            let to = &mut cache.free[cache.len..cache.len + run];
-            cache.len += if mixed { copy_buffers(from, to) } else { copy(from, to) };
+            let to = cache.free.as_mut_ptr().wrapping_add(cache.len);
+            if mixed {
+                // SAFETY: `run` slots from `head` lie before the end of the ring, and `run` entries fit the cache.
+                cache.len += unsafe { copy_buffers(from, to, run) };
+            } else {
+                // SAFETY: as above, and both arrays have a step of padding behind their ends.
+                unsafe { copy(from, to, run) };
+                cache.len += run;
+            }
             self.ring.head = self.ring.head.wrapping_add(step(run));
             left -= run;
         }
@@ -174,70 +183,69 @@ impl<F: TxFormat> TxRing<F> {
     /// # Panics
     /// Where the cache, the burst and the ring belong to different pools.
     #[inline(always)]
-    pub fn post(&mut self, path: Path, cache: &mut BufCache, burst: &mut Burst) -> Sent {
-        match path.kind() {
-            Kind::Scalar => self.post_with(cache, burst, scalar::<F>),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Path` of this kind exists only where the processor has the instructions.
-            Kind::Avx512 => unsafe { super::avx512::post(self, cache, burst) },
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn post_with(&mut self, cache: &mut BufCache, burst: &mut Burst, run: impl Fn(&Pointers, usize) -> Posted) -> Sent {
+    pub fn post<I: Isa>(&mut self, isa: I, cache: &mut BufCache, burst: &mut Burst) -> Sent {
         if !Arc::ptr_eq(&self.ring.arena, &burst.arena) || !Arc::ptr_eq(&self.ring.arena, &cache.arena) {
             foreign_pool()
         }
-        let mut sent = Sent::default();
-        if burst.flags.any() || self.any_misfit(burst) {
-            self.post_unusual(cache, burst, &mut sent);
-            return sent;
+        if burst.flags.any() {
+            return self.post_unusual(cache, burst);
         }
-        let count = burst.len.min(self.vacant());
+        let vacant = self.vacant();
+        let count = burst.len.min(vacant);
         if count == 0 {
-            return sent;
+            return Sent::default();
         }
         let first = self.ring.tail;
-        while sent.frames < count {
-            let tail = self.ring.slot(self.ring.tail);
-            let now = (count - sent.frames).min(self.ring.size() - tail);
-            let posted = run(&self.pointers(tail, burst, sent.frames), now);
-            sent.bytes += posted.bytes;
-            sent.frames += now;
-            self.ring.tail = self.ring.tail.wrapping_add(step(now));
+        let before_end = self.ring.size() - self.ring.slot(first);
+        // A wide step writes whole: where too few slots behind the last frame are vacant, the portable run does it.
+        let posted = if count <= before_end && count + STEP <= vacant {
+            self.run(isa, burst, 0, count)
+        } else {
+            self.run_portable(burst, count, before_end)
+        };
+        if posted.misfit {
+            // The doorbell has not been rung, so the slots are still ours.
+            self.ring.tail = first;
+            return self.post_unusual(cache, burst);
         }
         #[cfg(feature = "audit")]
         self.ring.owned_by(first, count, Owner::DeviceReads);
         self.mark(first, 0);
-        sent.posted = true;
         if count == burst.len {
             burst.set_len(0)
         } else {
             burst.drop_front(count)
         }
-        sent
+        Sent { frames: count, bytes: posted.bytes, dropped: 0, posted: true }
     }
 
+    /// Posts `count` frames from `from` on, which fit before the end of the ring.
     #[inline(always)]
-    fn pointers(&mut self, tail: usize, burst: &Burst, from: usize) -> Pointers {
-        let (ring, frames) = (&self.ring, &*burst.frames);
+    fn run<I: Isa>(&mut self, isa: I, burst: &Burst, from: usize, count: usize) -> Posted {
+        let (tail, ring, frames) = (self.ring.slot(self.ring.tail), &mut self.ring, &*burst.frames);
         // Offsets stay inside or one past the end of each array (`wrapping_add`: nothing is accessed here).
-        Pointers {
+        let pointers = Pointers {
             buffer: frames.buffer.as_ptr().wrapping_add(from),
             span: frames.span.as_ptr().wrapping_add(from),
             post_desc: ring.desc.as_ptr().wrapping_add(tail),
             post_buffers: ring.buffers.as_ptr().wrapping_add(tail),
-            address: ring.address(0, 0),
-            stride_bytes: u64::from(ring.arena.stride_bytes()),
-        }
+            address: ring.base,
+            stride_bytes: ring.stride_bytes,
+            spread_bytes: self.max_frame_bytes - F::MIN_FRAME_BYTES,
+        };
+        ring.tail = ring.tail.wrapping_add(step(count));
+        // SAFETY: the burst has `count` frames from `from` on and padding behind; `count` slots from the tail are vacant and lie before the
+        // end of the ring; a wide step has as many vacant ones or padding behind them (`post`), the portable one needs none.
+        unsafe { isa.post::<F>(&pointers, count) }
     }
 
-    /// Some frame is shorter or longer than the device takes.
-    #[inline(always)]
-    fn any_misfit(&self, burst: &Burst) -> bool {
-        let spans = &burst.frames.span[..burst.len.min(BURST_MAX)];
-        let width = self.max_frame_bytes - F::MIN_FRAME_BYTES;
-        spans.iter().fold(false, |any, span| any | ((span & 0xffff).wrapping_sub(F::MIN_FRAME_BYTES) > width))
+    /// As [`run`](Self::run), round the end of the ring and up to the last vacant slot.
+    #[cold]
+    fn run_portable(&mut self, burst: &Burst, count: usize, before_end: usize) -> Posted {
+        let now = count.min(before_end);
+        let one = self.run(Scalar::new(), burst, 0, now);
+        let other = self.run(Scalar::new(), burst, now, count - now);
+        Posted { bytes: one.bytes + other.bytes, misfit: one.misfit | other.misfit }
     }
 
     /// Asks for a report on the last posted descriptor, and remembers the batch that began at `first`.
@@ -254,7 +262,8 @@ impl<F: TxFormat> TxRing<F> {
     /// Some frame spans buffers, asks for something, or cannot be sent: looks at each.
     #[cold]
     #[inline(never)]
-    fn post_unusual(&mut self, cache: &mut BufCache, burst: &mut Burst, sent: &mut Sent) {
+    fn post_unusual(&mut self, cache: &mut BufCache, burst: &mut Burst) -> Sent {
+        let mut sent = Sent::default();
         let first = self.ring.tail;
         let (mut index, mut mixed) = (0, 0);
         while index < burst.len {
@@ -286,6 +295,7 @@ impl<F: TxFormat> TxRing<F> {
             sent.posted = true;
         }
         burst.drop_front(index);
+        sent
     }
 
     /// Segments and bytes of a frame, where the device can send it.
@@ -325,52 +335,40 @@ impl<F: TxFormat> TxRing<F> {
     }
 }
 
+/// Copies in steps of eight, past the last one where there are fewer: no remainder loop, no call of `memcpy`.
+///
+/// # Safety
+/// `from` is good for reads and `to` for writes of `count` entries and a step more; they do not overlap.
 #[inline(always)]
-fn scalar<F: TxFormat>(at: &Pointers, count: usize) -> Posted {
-    scalar_from::<F>(at, 0, count, Posted::default())
+unsafe fn copy(from: *const u32, to: *mut u32, count: usize) {
+    let mut index = 0;
+    while index < count {
+        // SAFETY: the contract: `index < count`.
+        let step = unsafe { from.wrapping_add(index).cast::<[u32; STEP]>().read() };
+        // SAFETY: as above.
+        unsafe { to.wrapping_add(index).cast::<[u32; STEP]>().write(step) };
+        // Keeps the loop as it is: unrolled for long copies it costs more than the copy.
+        index = std::hint::black_box(index + STEP);
+    }
 }
 
-/// Continues a run at its `index`-th frame.
-#[inline(always)]
-#[expect(clippy::multiple_unsafe_ops_per_block, reason = "one argument holds for all of them: `index < count`")]
-pub(super) fn scalar_from<F: TxFormat>(at: &Pointers, index: usize, count: usize, mut posted: Posted) -> Posted {
-    for index in index..count {
-        // SAFETY: `index < count`, and all pointers are good for `count` elements (`post_with`); the slots are vacant.
-        unsafe {
-            let (buffer, span) = (*at.buffer.add(index), *at.span.add(index));
-            let len_bytes = u64::from(span & 0xffff);
-            *at.post_buffers.add(index) = buffer;
-            let address = at.address + u64::from(buffer) * at.stride_bytes + u64::from(span >> 16);
-            *at.post_desc.add(index) = [address, F::FIXED | F::END | len_bytes << F::LENGTH_AT | len_bytes << F::TOTAL_AT];
-            posted.bytes += len_bytes;
+/// Copies those that are buffers; how many.
+///
+/// # Safety
+/// As `copy`.
+#[cold]
+unsafe fn copy_buffers(from: *const u32, to: *mut u32, count: usize) -> usize {
+    let mut kept = 0;
+    for index in 0..count {
+        // SAFETY: the contract: `index < count`.
+        let buffer = unsafe { from.wrapping_add(index).read() };
+        if buffer != NO_BUFFER {
+            // SAFETY: as above: `kept <= index`.
+            unsafe { to.wrapping_add(kept).write(buffer) };
+            kept += 1;
         }
     }
-    posted
-}
-
-/// Copies whole groups of eight, so that no call of `memcpy` is made for the few buffers of a burst.
-#[inline(always)]
-fn copy(from: &[u32], to: &mut [u32]) -> usize {
-    let (from8, rest) = from.as_chunks::<8>();
-    let (to8, to_rest) = to.as_chunks_mut::<8>();
-    for (to, from) in to8.iter_mut().zip(from8) {
-        *to = *from;
-    }
-    for (to, from) in to_rest.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    from.len()
-}
-
-/// Copies those that are buffers.
-#[cold]
-fn copy_buffers(from: &[u32], to: &mut [u32]) -> usize {
-    let mut count = 0;
-    for &buffer in from.iter().filter(|&&buffer| buffer != NO_BUFFER) {
-        to[count] = buffer;
-        count += 1;
-    }
-    count
+    kept
 }
 
 impl<F> std::fmt::Debug for TxRing<F> {

@@ -1,2 +1,7 @@
-//! Device models.
+//! The devices: strict models of virtual functions and of what their PFs answer.
 #![forbid(unsafe_code)]
+
+pub mod igbvf;
+mod violation;
+
+pub use violation::{Violation, Violations};

@@ -7,7 +7,8 @@ use crate::vm::lab::Lab;
 use crate::vm::wire::exchange;
 
 pub(super) fn notices(lab: &mut Lab) -> Result<()> {
-    let vf = lab.pfs[0][0].clone();
+    // Not one that other scenarios use, who want to see what they do themselves.
+    let vf = lab.pfs[1][1].clone();
     for (provoke, words) in [("register", "igbvf_wrn_io_addr_unknown"), ("dma", "DMAR:")] {
         lab.guest.run(&format!("sh /vm/provoke.sh {provoke} {}", vf.address))?;
         match lab.guest.check_faults() {

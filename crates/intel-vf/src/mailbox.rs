@@ -1,0 +1,205 @@
+//! The mailbox to the PF: requests with deadlines, and the PF's own messages.
+//!
+//! One memory of 16 words is shared by both directions, so a message of the PF can overwrite a request before the PF has read it. A
+//! request therefore watches for everything that may lie in the memory: its own answer, a late answer to an earlier request (dropped), a
+//! notice of the PF (the request is sent again), a notice that the PF no longer knows this VF ([`Setback::BeginAgain`]).
+//!
+//! Three flags of VFMailbox are cleared by reading. Every read goes through one function that keeps what it saw until it is used.
+//!
+//! Life cycle: made at probe, lives as long as the port. It polls: interrupts are not used.
+
+use vfwire_core::{
+    bar::{Bar, Regs},
+    error::{BusError, PortError},
+    poll::{Wait, poll_until},
+};
+use vfwire_spec::{
+    intel::{
+        mailbox::{ACK, CLEAR_ON_READ, FromPf, Message, PFACK, PFSTS, REQ, RSTD, RSTI, Reply, VFU, WORDS},
+        request::RESET,
+    },
+    reg::{Reg, RegArray, Rw, RwClearOnRead},
+};
+
+/// Where a device has its mailbox.
+#[derive(Clone, Copy, Debug)]
+pub struct MailboxAt {
+    /// VFMailbox: the flags.
+    pub flags: Reg<u32, RwClearOnRead>,
+    /// VMBMEM, VFMBMEM: the memory.
+    pub memory: RegArray<u32, Rw>,
+}
+
+/// Why a request was not answered.
+#[derive(Debug)]
+pub enum Setback {
+    /// The PF has forgotten this VF, or is in reset: begin again with RESET. Says how it was noticed.
+    BeginAgain(&'static str),
+    /// Everything else.
+    Failed(PortError),
+}
+
+impl From<PortError> for Setback {
+    fn from(error: PortError) -> Self {
+        Self::Failed(error)
+    }
+}
+impl From<BusError> for Setback {
+    fn from(error: BusError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// What a PF has to say unasked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// It has forgotten this VF, or is in reset. Says how it was noticed.
+    BeginAgain(&'static str),
+    /// Something has changed, perhaps the link.
+    Changed,
+}
+
+const IN_RESET: &str = "the PF is in reset, or its interface was taken down";
+const RESET_DONE: &str = "the PF was reset";
+const FORGOTTEN: &str = "the PF asks for a new start";
+
+/// The VF's end of the mailbox.
+#[derive(Debug)]
+pub struct Mailbox<B> {
+    regs: Regs<B>,
+    at: MailboxAt,
+    /// Flags that a read cleared and that were not used yet.
+    seen: u32,
+}
+
+impl<B: Bar> Mailbox<B> {
+    /// The mailbox of a device.
+    pub fn new(regs: Regs<B>, at: MailboxAt) -> Self {
+        Self { regs, at, seen: 0 }
+    }
+
+    /// The flags now, and those that earlier reads saw and cleared.
+    fn flags(&mut self) -> Result<u32, BusError> {
+        let now = self.regs.read(self.at.flags);
+        if now == u32::MAX {
+            return Err(BusError::Gone);
+        }
+        self.seen |= now & CLEAR_ON_READ;
+        Ok(now | self.seen)
+    }
+
+    /// Whether the PF is in reset (or down): it answers nothing until that is over.
+    ///
+    /// # Errors
+    /// [`BusError::Gone`].
+    pub fn pf_in_reset(&mut self) -> Result<bool, BusError> {
+        Ok(self.flags()? & RSTI != 0)
+    }
+
+    /// Whether anything hints at a reset or a message that [`notice`](Self::notice) has not reported yet.
+    ///
+    /// # Errors
+    /// [`BusError::Gone`].
+    pub fn has_news(&mut self) -> Result<bool, BusError> {
+        Ok(self.flags()? & (RSTI | RSTD | PFSTS) != 0)
+    }
+
+    /// Forgets everything that the PF said: what came before a RESET means nothing after it.
+    ///
+    /// # Errors
+    /// [`BusError::Gone`].
+    pub fn forget(&mut self) -> Result<(), BusError> {
+        self.flags()?;
+        self.seen = 0;
+        Ok(())
+    }
+
+    /// What the PF has to say, if anything. Never waits.
+    ///
+    /// # Errors
+    /// [`BusError::Gone`].
+    pub fn notice(&mut self) -> Result<Option<Notice>, BusError> {
+        let flags = self.flags()?;
+        if flags & RSTI != 0 {
+            return Ok(Some(Notice::BeginAgain(IN_RESET)));
+        }
+        if flags & RSTD != 0 {
+            self.seen &= !RSTD;
+            return Ok(Some(Notice::BeginAgain(RESET_DONE)));
+        }
+        let notice = self.receive()?.and_then(|message| match FromPf::decode(message) {
+            FromPf::Control { clear_to_send: true } => Some(Notice::Changed),
+            FromPf::Control { clear_to_send: false } => Some(Notice::BeginAgain(FORGOTTEN)),
+            FromPf::Reply(reply) if reply.lost_clear_to_send() && reply.code() != RESET => Some(Notice::BeginAgain(FORGOTTEN)),
+            FromPf::Reply(_) => None,
+        });
+        Ok(notice)
+    }
+
+    /// Asks the PF and waits for its answer, which may be a refusal.
+    ///
+    /// # Errors
+    /// [`Setback::BeginAgain`] where the PF no longer knows this VF; [`PortError::Timeout`] where no answer came; [`BusError::Gone`].
+    pub fn request(&mut self, message: &Message, wait: Wait) -> Result<Reply, Setback> {
+        let mut sent = false;
+        poll_until(wait, || Ok(self.pursue(message, &mut sent)?))?.map_err(Setback::BeginAgain)
+    }
+
+    /// One look at the mailbox on behalf of a request: its answer, if it is there.
+    fn pursue(&mut self, message: &Message, sent: &mut bool) -> Result<Option<Result<Reply, &'static str>>, BusError> {
+        // RESET is what one sends to a PF that has forgotten: nothing but its own answer ends it.
+        let begins = message.header().code() == RESET;
+        if self.flags()? & RSTI != 0 && !begins {
+            return Ok(Some(Err(IN_RESET)));
+        }
+        match self.receive()?.map(FromPf::decode) {
+            Some(FromPf::Control { clear_to_send: false }) if !begins => return Ok(Some(Err(FORGOTTEN))),
+            // It lies where our request lay, which the PF may not have read.
+            Some(FromPf::Control { .. }) => *sent = false,
+            Some(FromPf::Reply(reply)) if *sent && reply.code() == message.header().code() => {
+                let forgotten = reply.lost_clear_to_send() && !begins;
+                return Ok(Some(if forgotten { Err(FORGOTTEN) } else { Ok(reply) }));
+            }
+            Some(FromPf::Reply(_)) | None => {}
+        }
+        if !*sent {
+            *sent = self.send(message)?;
+        }
+        Ok(None)
+    }
+
+    /// Takes the memory for us. False where the PF holds it.
+    fn take_memory(&mut self) -> Result<bool, BusError> {
+        self.regs.write(self.at.flags, VFU);
+        Ok(self.flags()? & VFU != 0)
+    }
+
+    /// Writes a request, unless the PF holds the memory or a message of it lies there unread.
+    fn send(&mut self, message: &Message) -> Result<bool, BusError> {
+        if !self.take_memory()? || self.seen & PFSTS != 0 {
+            return Ok(false);
+        }
+        self.seen &= !PFACK;
+        for (index, &word) in (0..).zip(message.words()) {
+            self.regs.write(self.at.memory.index(index), word);
+        }
+        // Gives the memory back, too.
+        self.regs.write(self.at.flags, REQ);
+        Ok(true)
+    }
+
+    /// The PF's message, if one lies there.
+    fn receive(&mut self) -> Result<Option<Message>, BusError> {
+        if self.seen & PFSTS == 0 || !self.take_memory()? {
+            return Ok(None);
+        }
+        self.seen &= !PFSTS;
+        let mut words = [0; WORDS];
+        for (index, word) in (0..).zip(&mut words) {
+            *word = self.regs.read(self.at.memory.index(index));
+        }
+        // Gives the memory back, too.
+        self.regs.write(self.at.flags, ACK);
+        Ok(Some(Message::new(words)))
+    }
+}

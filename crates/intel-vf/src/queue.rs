@@ -1,0 +1,202 @@
+//! Receive and transmit queues over advanced descriptors: a ring, its doorbell, the gate and the counters, put together.
+//!
+//! A worker owns a queue and needs nobody else to move frames. What a burst costs beyond the ring itself is one load (the gate), one
+//! doorbell and two counters. When the port closes the gate, the queue gives its buffers back to the worker's cache at its next burst
+//! and moves nothing until the gate opens; by then the port has set the device up again, at slot 0.
+//!
+//! A dropped queue leaves its ring with the port ([`Deposit`](vfwire_core::ring::Deposit)).
+
+use vfwire_core::{
+    bar::{Bar, Doorbell},
+    burst::Burst,
+    format::{RxFormat, TxFormat},
+    gate::{Pass, Turn},
+    path::Path,
+    pool::BufCache,
+    queue::{RxQueue, TxQueue},
+    ring::{Received, RxRing, TxRing},
+    stats::{Counters, CountersReader},
+};
+
+/// Counters of a receive queue, by number.
+pub mod rx_counter {
+    /// Frames given to the application.
+    pub const FRAMES: usize = 0;
+    /// Their bytes.
+    pub const BYTES: usize = 1;
+    /// Frames that were dropped because they were damaged.
+    pub const ERRORS: usize = 2;
+    /// Calls that found no free buffer.
+    pub const STARVED_POLLS: usize = 3;
+    /// How many there are.
+    pub const COUNT: usize = 4;
+}
+
+/// Counters of a transmit queue, by number.
+pub mod tx_counter {
+    /// Frames given to the device.
+    pub const FRAMES: usize = 0;
+    /// Their bytes.
+    pub const BYTES: usize = 1;
+    /// Frames that no device can send.
+    pub const UNSENDABLE: usize = 2;
+    /// Descriptors that the device had when it was reset or stopped.
+    pub const LOST_IN_RESET: usize = 3;
+    /// How many there are.
+    pub const COUNT: usize = 4;
+}
+
+/// A receive queue.
+#[derive(Debug)]
+pub struct AdvRx<B, F> {
+    ring: RxRing<F>,
+    doorbell: Doorbell<B>,
+    pass: Pass,
+    path: Path,
+    counters: Counters<{ rx_counter::COUNT }>,
+}
+
+impl<B: Bar, F: RxFormat> AdvRx<B, F> {
+    /// A queue of a ring that the device is told of, with buffers posted as far as `cache` has any; the device has been enabled, so the
+    /// doorbell is rung.
+    pub fn new(mut ring: RxRing<F>, doorbell: Doorbell<B>, pass: Pass, path: Path, cache: &mut BufCache) -> Self {
+        if ring.fill(cache) {
+            doorbell.ring(ring.tail());
+        }
+        Self { ring, doorbell, pass, path, counters: Counters::new() }
+    }
+
+    /// For the port's statistics.
+    pub fn counters(&self) -> CountersReader<{ rx_counter::COUNT }> {
+        self.counters.reader()
+    }
+
+    /// The gate is not open: does what it asks for. True where the queue may go on.
+    #[cold]
+    #[inline(never)]
+    fn turn(&mut self, cache: &mut BufCache) -> bool {
+        let turn = self.pass.turn();
+        match turn {
+            Turn::Stay => return false,
+            Turn::Quiesce => self.ring.reset(cache),
+            Turn::Restart => {
+                self.ring.reset(cache);
+                if self.ring.fill(cache) {
+                    self.doorbell.ring(self.ring.tail());
+                }
+            }
+        }
+        self.pass.agree(turn);
+        turn == Turn::Restart
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_trouble(&mut self, got: Received) {
+        self.counters.add::<{ rx_counter::ERRORS }>(got.errors);
+        self.counters.add::<{ rx_counter::STARVED_POLLS }>(u64::from(got.starved));
+    }
+}
+
+impl<B: Bar, F: RxFormat> RxQueue for AdvRx<B, F> {
+    #[inline(always)]
+    fn rx_burst(&mut self, cache: &mut BufCache, out: &mut Burst) -> usize {
+        if !self.pass.is_open() && !self.turn(cache) {
+            return 0;
+        }
+        let got = self.ring.receive(self.path, cache, out);
+        if got.posted {
+            self.doorbell.ring(self.ring.tail());
+            self.counters.add::<{ rx_counter::FRAMES }>(got.frames as u64);
+            self.counters.add::<{ rx_counter::BYTES }>(got.bytes);
+        }
+        if got.errors != 0 || got.starved {
+            self.count_trouble(got);
+        }
+        got.frames
+    }
+
+    fn path(&self) -> Path {
+        self.path
+    }
+}
+
+/// A transmit queue.
+#[derive(Debug)]
+pub struct AdvTx<B, F> {
+    ring: TxRing<F>,
+    doorbell: Doorbell<B>,
+    pass: Pass,
+    path: Path,
+    counters: Counters<{ tx_counter::COUNT }>,
+}
+
+impl<B: Bar, F: TxFormat> AdvTx<B, F> {
+    /// A queue of a ring that the device is told of.
+    pub fn new(ring: TxRing<F>, doorbell: Doorbell<B>, pass: Pass, path: Path) -> Self {
+        Self { ring, doorbell, pass, path, counters: Counters::new() }
+    }
+
+    /// For the port's statistics.
+    pub fn counters(&self) -> CountersReader<{ tx_counter::COUNT }> {
+        self.counters.reader()
+    }
+
+    /// The gate is not open: does what it asks for. True where the queue may go on.
+    #[cold]
+    #[inline(never)]
+    fn turn(&mut self, cache: &mut BufCache) -> bool {
+        let turn = self.pass.turn();
+        if turn == Turn::Stay {
+            return false;
+        }
+        // What the device has reported was sent; only the rest is in doubt.
+        self.ring.reclaim(cache);
+        let lost = self.ring.reset(cache);
+        self.counters.add::<{ tx_counter::LOST_IN_RESET }>(lost as u64);
+        self.pass.agree(turn);
+        turn == Turn::Restart
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn count_unsendable(&mut self, frames: u64) {
+        self.counters.add::<{ tx_counter::UNSENDABLE }>(frames);
+    }
+}
+
+impl<B: Bar, F: TxFormat> TxQueue for AdvTx<B, F> {
+    #[inline(always)]
+    fn tx_burst(&mut self, cache: &mut BufCache, burst: &mut Burst) -> usize {
+        if !self.pass.is_open() && !self.turn(cache) {
+            return 0;
+        }
+        self.ring.reclaim(cache);
+        let sent = self.ring.post(self.path, cache, burst);
+        if sent.posted {
+            self.doorbell.ring(self.ring.tail());
+            self.counters.add::<{ tx_counter::FRAMES }>(sent.frames as u64);
+            self.counters.add::<{ tx_counter::BYTES }>(sent.bytes);
+        }
+        if sent.dropped != 0 {
+            self.count_unsendable(sent.dropped);
+        }
+        sent.frames
+    }
+
+    #[inline(always)]
+    fn reclaim(&mut self, cache: &mut BufCache) -> usize {
+        if !self.pass.is_open() && !self.turn(cache) {
+            return 0;
+        }
+        self.ring.reclaim(cache)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.ring.in_flight()
+    }
+
+    fn path(&self) -> Path {
+        self.path
+    }
+}

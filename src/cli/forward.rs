@@ -1,0 +1,52 @@
+//! `vfwire forward`: opens the ports, lets workers poll, looks after the ports meanwhile, and sums up.
+
+use super::{
+    Failure,
+    console::{self, Console},
+    control::{self, Signals},
+    notice,
+    options::Options,
+    ports::{self, Ports},
+    print,
+    summary::Summary,
+    workers::{self, Workers},
+};
+use std::time::Instant;
+use vfwire::Port;
+
+/// The line that says that all queues run.
+const READY: &str = "forwarding";
+
+pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    options.check()?;
+    let asked = options.cores.as_ref().map_or(&[][..], |cores| &cores.0);
+    let cores = workers::cores(asked, options.ports.len().max(if options.ports.is_empty() { 2 } else { 1 }))?;
+    let signals = Signals::catch()?;
+    let mut console = Console::new();
+    console.say(&notice::first_line(options));
+
+    let Ports { mut started, lanes, pool } = ports::start(options, &mut console)?;
+    let readers: Vec<_> = lanes.iter().map(vfwire::forward::Lane::reader).collect();
+    let workers = Workers::start(lanes, &pool, options.mode, &cores)?;
+    let start = Instant::now();
+    console.say(READY);
+    let outcome = control::run(&mut started, &readers, &workers, &signals, options.duration.0, &mut console);
+    let elapsed = start.elapsed();
+    console.end_status();
+    let ended = workers.stop();
+
+    let lanes: Vec<_> = readers.iter().map(vfwire::forward::LaneReader::read).collect();
+    let summary = Summary::of(options, elapsed, &mut started, &lanes);
+    for mut port in started {
+        if let Err(error) = port.port.stop() {
+            console::say(&format!("{}: {error}", port.address()));
+        }
+    }
+    if options.json {
+        let json = serde_json::to_string(&summary).map_err(|error| Failure::failed(format!("no JSON of the summary: {error}")))?;
+        print(json)?;
+    } else {
+        print(&summary)?;
+    }
+    outcome.and(ended)
+}

@@ -1,0 +1,216 @@
+//! What `vfwire forward` takes, and what of it is refused before anything is opened.
+
+use super::Failure;
+use std::{collections::BTreeSet, str::FromStr, time::Duration};
+use vfwire::{Address, BURST_MAX, HugepageChoice, Intent, MacAddr, Path};
+
+/// Forward frames: one port sends them back where they came from, two send each to the other
+///
+/// Without --port it runs a simulated pair of ports with a traffic source each, on any machine.
+///
+/// Mode io keeps the source MAC of every frame, which is not the VF's own. PFs drop such frames silently unless their administrator has
+/// switched the check off: `ip link set PF vf N spoofchk off`. Mode mac-swap needs that too for frames that were not sent to the VF's own
+/// address (broadcast, multicast, --promiscuous). Simulated PFs check as real ones do: `sim:igbvf,spoofchk=off` switches it off.
+///
+/// Frames that find a transmit ring full wait for it a few hundred microseconds, and are then dropped and counted (tx_dropped).
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// PCI address of a VF that is bound to vfio-pci, such as 0000:3b:02.1, or a simulated one, such as sim:igbvf,spoofchk=off; once or
+    /// twice
+    #[arg(long = "port", value_name = "ADDRESS")]
+    pub(super) ports: Vec<Address>,
+    /// What is done with the frames
+    #[arg(long, value_enum, default_value_t = Mode::Io)]
+    pub(super) mode: Mode,
+    /// Most frames taken at once, 1 to 256
+    #[arg(long, value_name = "FRAMES", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=BURST_MAX as i64))]
+    pub(super) burst: u16,
+    /// How long to run: 500ms, 10s, 2m, 1h or forever (until SIGINT or SIGTERM)
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub(super) duration: RunTime,
+    /// CPUs to poll on, such as 2 or 2,3 or 4-7: one worker each, pinned [default: one worker, wherever the scheduler puts it]
+    #[arg(long, value_name = "LIST")]
+    pub(super) cores: Option<CoreList>,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Longest payload of a frame in bytes, without Ethernet header and VLAN tag
+    #[arg(long, value_name = "BYTES", default_value_t = 1500)]
+    mtu: u16,
+    /// A VLAN to join; may be given several times
+    #[arg(long = "vlan", value_name = "ID", value_parser = clap::value_parser!(u16).range(1..=4094))]
+    vlans: Vec<u16>,
+    /// A multicast address to receive; may be given several times
+    #[arg(long, value_name = "MAC")]
+    multicast: Vec<MacAddr>,
+    /// Receive the frames of all stations, where the PF grants it
+    #[arg(long)]
+    promiscuous: bool,
+    /// The port's own MAC address [default: what the PF gives]; with one port only
+    #[arg(long, value_name = "MAC")]
+    pub(super) mac: Option<MacAddr>,
+    /// Descriptors of a receive ring
+    #[arg(long, value_name = "DESC", default_value_t = 512)]
+    pub(super) rx_desc: u16,
+    /// Descriptors of a transmit ring
+    #[arg(long, value_name = "DESC", default_value_t = 512)]
+    pub(super) tx_desc: u16,
+    /// Buffers of the pool [default: those of all rings, and what the workers hold]
+    #[arg(long, value_name = "N")]
+    pub(super) buffers: Option<u32>,
+    /// DMA memory on normal pages: nothing to reserve on the host, but slower
+    #[arg(long)]
+    no_hugepages: bool,
+    /// Compilation of the packet path: scalar, or avx512 where the CPU has it [default: the fastest]
+    #[arg(long, value_name = "NAME", value_parser = parse_path)]
+    path: Option<Path>,
+}
+
+/// What is done with frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum Mode {
+    /// Nothing is touched
+    Io,
+    /// Source and destination MAC addresses are exchanged
+    MacSwap,
+}
+
+impl Mode {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Io => "io",
+            Self::MacSwap => "mac-swap",
+        }
+    }
+}
+
+/// Workers poll lanes: there are as many of them as ports.
+const PORTS_MAX: usize = 2;
+
+impl Options {
+    /// Refuses what cannot be, whatever the machine.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        if self.ports.len() > PORTS_MAX {
+            return Err(Failure::usage(format!(
+                "--port was given {} times, but frames go back (one port) or from each of two ports to the other: start one vfwire a pair",
+                self.ports.len()
+            )));
+        }
+        // Each `sim:` is a function of its own.
+        if let [first @ Address::Pci(_), second] = &self.ports[..]
+            && first == second
+        {
+            return Err(Failure::usage(format!("--port {first} was given twice: name each port once")));
+        }
+        if self.mac.is_some() && self.ports.len() != 1 {
+            return Err(Failure::usage("--mac needs exactly one --port: two ports with one address would be one station"));
+        }
+        if let Some(mac) = self.mac.filter(|mac| !mac.is_unicast()) {
+            return Err(Failure::usage(format!("--mac {mac} is not the address of one station: its first byte must be even, and not all zero")));
+        }
+        if let Some(mac) = self.multicast.iter().find(|mac| !mac.is_multicast()) {
+            return Err(Failure::usage(format!("--multicast {mac} is no multicast address: its first byte must be odd")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn intent(&self) -> Intent {
+        Intent {
+            mac: self.mac,
+            mtu_bytes: self.mtu,
+            vlans: self.vlans.iter().copied().collect(),
+            multicast: self.multicast.iter().copied().collect(),
+            promiscuous: self.promiscuous,
+            ..Intent::default()
+        }
+    }
+
+    pub(super) fn pages(&self) -> HugepageChoice {
+        if self.no_hugepages { HugepageChoice::None } else { HugepageChoice::default() }
+    }
+
+    pub(super) fn path(&self) -> Path {
+        self.path.unwrap_or_else(Path::best)
+    }
+}
+
+fn parse_path(text: &str) -> Result<Path, String> {
+    let names = || Path::all().iter().map(|path| path.name()).collect::<Vec<_>>().join(", ");
+    Path::named(text).ok_or_else(|| format!("this CPU has {}", names()))
+}
+
+/// How long to run; nothing: until a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct RunTime(pub(super) Option<Duration>);
+
+impl FromStr for RunTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "forever" {
+            return Ok(Self(None));
+        }
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(digits);
+        let unit_ms = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => 0,
+        };
+        let length_ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms)).filter(|ms| (1..=MAX_MS).contains(ms));
+        length_ms.map(|ms| Self(Some(Duration::from_millis(ms)))).ok_or_else(|| "give 500ms, 10s, 2m, 1h or forever".to_owned())
+    }
+}
+
+/// Ten years: far beyond what `Instant` is sure to hold is an error, not a panic.
+const MAX_MS: u64 = 10 * 365 * 24 * 3_600_000;
+
+/// CPU numbers, each once, in the order given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct CoreList(pub(super) Vec<usize>);
+
+impl FromStr for CoreList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        /// More than any Linux has.
+        const CORES_MAX: usize = 8192;
+        let refused = || format!("give CPU numbers below {CORES_MAX}, each once, such as 2 or 2,3 or 4-7");
+        let number = |text: &str| text.parse().ok().filter(|&core: &usize| core < CORES_MAX).ok_or_else(refused);
+        let mut cores = Vec::new();
+        for range in text.split(',') {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            cores.extend(number(first)?..=number(last)?);
+        }
+        let distinct: BTreeSet<_> = cores.iter().collect();
+        if cores.is_empty() || distinct.len() != cores.len() { Err(refused()) } else { Ok(Self(cores)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read() {
+        for (text, ms) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000)] {
+            assert_eq!(text.parse(), Ok(RunTime(Some(Duration::from_millis(ms)))));
+        }
+        assert_eq!("forever".parse(), Ok(RunTime(None)));
+        for text in ["", "10", "s", "0s", "-1s", "1.5s", "1d", "99999999999999999999h", "18446744073709551615h", "é"] {
+            assert!(text.parse::<RunTime>().unwrap_err().contains("forever"), "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_of_cores_are_read() {
+        for (text, cores) in [("3", &[3][..]), ("2,1", &[2, 1]), ("0,4-6", &[0, 4, 5, 6])] {
+            assert_eq!(text.parse(), Ok(CoreList(cores.to_vec())));
+        }
+        for text in ["", ",", "a", "1,1", "3-1", "0-3,2", "-1", "0-99999999999", "8192"] {
+            assert!(text.parse::<CoreList>().is_err(), "{text}");
+        }
+    }
+}

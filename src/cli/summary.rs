@@ -1,0 +1,126 @@
+//! What `vfwire forward` says at its end: one JSON object, or a few lines.
+
+use super::{options::Options, ports::{Started, leaves_by}};
+use std::{fmt, time::Duration};
+use vfwire::{Port, forward::LaneStats};
+
+/// The object that `--json` prints, in this order.
+#[derive(serde::Serialize)]
+pub(super) struct Summary {
+    version: &'static str,
+    simulated: bool,
+    mode: &'static str,
+    burst: u16,
+    elapsed_s: f64,
+    /// Frames given to transmit queues.
+    frames_per_s: f64,
+    /// Time stamp counter, in polls that moved frames, for each frame received.
+    cycles_per_frame: f64,
+    /// Frames received, for each poll that received any.
+    mean_burst: f64,
+    ports: Vec<PortSummary>,
+}
+
+#[derive(serde::Serialize)]
+struct PortSummary {
+    address: String,
+    driver: &'static str,
+    rx_path: &'static str,
+    tx_path: &'static str,
+    mac: String,
+    link_mbps: u32,
+    rx_frames: u64,
+    rx_bytes: u64,
+    /// For want of a descriptor, by the device.
+    rx_dropped: u64,
+    /// Damaged, too long or without an end, by the driver.
+    rx_errors: u64,
+    tx_frames: u64,
+    tx_bytes: u64,
+    /// Frames that were to leave by this port and did not: its ring stayed full, or no device can send them.
+    tx_dropped: u64,
+}
+
+impl Summary {
+    /// Of a run whose workers have ended, and whose ports are still there.
+    pub(super) fn of(options: &Options, elapsed: Duration, started: &mut [Started], lanes: &[LaneStats]) -> Self {
+        let dropped = |port: usize| {
+            let lanes = lanes.iter().enumerate().filter(|(lane, _)| leaves_by(*lane, lanes.len()) == port);
+            lanes.map(|(_, lane)| lane.dropped).sum::<u64>()
+        };
+        let ports: Vec<_> = started.iter_mut().enumerate().map(|(at, port)| PortSummary::of(port, dropped(at))).collect();
+        let sum = |value: fn(&LaneStats) -> u64| lanes.iter().map(value).sum::<u64>();
+        let frames = sum(|lane| lane.frames);
+        let elapsed_s = elapsed.as_secs_f64();
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            simulated: started.iter().any(|port| port.port.info().simulated),
+            mode: options.mode.name(),
+            burst: options.burst,
+            elapsed_s,
+            frames_per_s: ports.iter().map(|port| port.tx_frames as f64).sum::<f64>() / elapsed_s.max(f64::MIN_POSITIVE),
+            cycles_per_frame: ratio(sum(|lane| lane.cycles), frames),
+            mean_burst: ratio(frames, sum(|lane| lane.polls)),
+            ports,
+        }
+    }
+}
+
+impl PortSummary {
+    fn of(started: &mut Started, dropped: u64) -> Self {
+        let stats = started.stats();
+        let (rx, tx) = (stats.rx_total(), stats.tx_total());
+        let (info, link) = (started.port.info(), started.port.link());
+        Self {
+            address: info.address.clone(),
+            driver: info.driver,
+            rx_path: started.rx_path.name(),
+            tx_path: started.tx_path.name(),
+            mac: info.mac.to_string(),
+            link_mbps: link.mbps,
+            rx_frames: rx.frames,
+            rx_bytes: rx.bytes,
+            rx_dropped: rx.no_descriptor,
+            rx_errors: rx.errors,
+            tx_frames: tx.frames,
+            tx_bytes: tx.bytes,
+            tx_dropped: dropped + tx.unsendable,
+        }
+    }
+}
+
+/// Zero where there is nothing to divide by: JSON has no NaN.
+fn ratio(sum: u64, count: u64) -> f64 {
+    if count == 0 { 0.0 } else { sum as f64 / count as f64 }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{}mode {}, burst {}, {:.3} s: {:.3} Mframes/s, {:.1} cycles a frame, mean burst {:.1}",
+            if self.simulated { "simulated, " } else { "" },
+            self.mode,
+            self.burst,
+            self.elapsed_s,
+            self.frames_per_s / 1e6,
+            self.cycles_per_frame,
+            self.mean_burst
+        )?;
+        let last = self.ports.len().saturating_sub(1);
+        for (at, port) in self.ports.iter().enumerate() {
+            let PortSummary { address, driver, rx_path, tx_path, mac, link_mbps, .. } = port;
+            writeln!(f, "{address}: {driver}, {mac}, {link_mbps} Mbit/s, paths rx {rx_path} and tx {tx_path}")?;
+            writeln!(
+                f,
+                "  rx {:>14} frames {:>17} bytes, {} dropped, {} errors",
+                port.rx_frames, port.rx_bytes, port.rx_dropped, port.rx_errors
+            )?;
+            write!(f, "  tx {:>14} frames {:>17} bytes, {} dropped", port.tx_frames, port.tx_bytes, port.tx_dropped)?;
+            if at != last {
+                writeln!(f)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,216 @@
+//! Run to completion: a worker takes frames off a receive queue, puts them through a [`Stage`] and sends them, before it takes the next.
+//!
+//! A [`Lane`] joins one receive queue to one transmit queue; a [`Worker`] polls the lanes that it was given, on one thread, with one
+//! buffer cache. Nothing in the loop allocates, locks, calls the system or prints. Queues are `dyn`, one call a burst; the stage is a
+//! type, so the loop is compiled once a stage and the stage's work is inlined.
+//!
+//! **Where the transmit ring is full**, the frames that did not fit are kept, and tried again at each of the lane's next [`RETRIES`] polls.
+//! Nothing is received meanwhile, so frames wait in the receive ring and a short congestion loses none. What still does not fit is
+//! dropped and counted ([`LaneStats::dropped`]), and the lane goes on: a transmit side that is stuck, or in reset, does not stop the
+//! receive side from being polled. When the worker ends, the same holds: a last try, then what is left is dropped and counted.
+//! So every frame received was sent, or is one that no device can send (the queue counts those), or was dropped here, or by the stage.
+
+use crate::{BufCache, Burst, Pool, RxQueue, TxQueue, cycles};
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+use vfwire_core::{
+    poll::{Wait, poll_until},
+    stats::{Counters, CountersReader},
+};
+
+/// How often a lane tries again to send what did not fit, before it drops it. At some tens of nanoseconds a poll these are a few hundred
+/// microseconds, in which 1 Gbit/s drains a ring of 512 small frames.
+pub const RETRIES: u32 = 10_000;
+
+/// How long a worker that ends lets the device send what it was given.
+const DRAIN: Wait = Wait { what: "the last frames to be sent", limit: Duration::from_millis(100), remedy: "the link may be down" };
+
+/// What is done with the frames of a burst. A stage may drop frames with [`Burst::retain`].
+pub trait Stage: Send + 'static {
+    /// Works on frames that have just been received.
+    fn process(&mut self, burst: &mut Burst, cache: &mut BufCache);
+}
+
+/// Touches nothing: frames leave as they came.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Io;
+
+impl Stage for Io {
+    #[inline(always)]
+    fn process(&mut self, _burst: &mut Burst, _cache: &mut BufCache) {}
+}
+
+/// Exchanges the source and destination MAC addresses of every frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MacSwap;
+
+impl Stage for MacSwap {
+    #[inline(always)]
+    fn process(&mut self, burst: &mut Burst, _cache: &mut BufCache) {
+        burst.prefetch();
+        for mut frame in burst.iter_mut() {
+            swap_macs(frame.data_mut());
+        }
+    }
+}
+
+/// The first 16 bytes are one word to the processor: 6 bytes of destination, 6 of source, and 4 more that stay.
+#[inline(always)]
+fn swap_macs(frame: &mut [u8]) {
+    const MAC: u128 = (1 << 48) - 1;
+    let Some(head) = frame.first_chunk_mut::<16>() else { return };
+    let word = u128::from_le_bytes(*head);
+    *head = ((word >> 96 << 96) | (word & MAC) << 48 | (word >> 48 & MAC)).to_le_bytes();
+}
+
+const FRAMES: usize = 0;
+const POLLS: usize = 1;
+const CYCLES: usize = 2;
+const DROPPED: usize = 3;
+
+/// What a lane did. Each value is exact; they need not be of the same instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LaneStats {
+    /// Frames received.
+    pub frames: u64,
+    /// Polls that received any.
+    pub polls: u64,
+    /// Ticks of the [`cycles`](crate::cycles()) counter in polls that received or sent any.
+    pub cycles: u64,
+    /// Frames dropped because the transmit ring stayed full.
+    pub dropped: u64,
+}
+
+/// The reading end of a lane's counters, for any thread.
+#[derive(Clone, Debug)]
+pub struct LaneReader(CountersReader<4>);
+
+impl LaneReader {
+    /// The counters now.
+    pub fn read(&self) -> LaneStats {
+        let [frames, polls, cycles, dropped] = self.0.read();
+        LaneStats { frames, polls, cycles, dropped }
+    }
+}
+
+/// A receive queue, the transmit queue that its frames leave by, and the frames between them.
+pub struct Lane {
+    rx: Box<dyn RxQueue>,
+    tx: Box<dyn TxQueue>,
+    burst: Burst,
+    /// How often what is in the burst was tried in vain.
+    tries: u32,
+    counters: Counters<4>,
+}
+
+/// What a poll moved.
+struct Moved {
+    received: usize,
+    sent: usize,
+}
+
+impl Lane {
+    /// A lane that takes up to `burst_frames` at once (1 to [`BURST_MAX`](crate::BURST_MAX)). Both queues and the pool belong together.
+    pub fn new(rx: Box<dyn RxQueue>, tx: Box<dyn TxQueue>, pool: &Pool, burst_frames: usize) -> Self {
+        Self { rx, tx, burst: pool.burst(burst_frames), tries: 0, counters: Counters::new() }
+    }
+
+    /// A reading end of its counters.
+    pub fn reader(&self) -> LaneReader {
+        LaneReader(self.counters.reader())
+    }
+
+    #[inline(always)]
+    fn poll<S: Stage>(&mut self, stage: &mut S, cache: &mut BufCache) -> Moved {
+        if !self.burst.is_empty() {
+            return self.retry(cache);
+        }
+        let received = self.rx.rx_burst(cache, &mut self.burst);
+        if received == 0 {
+            // Buffers of frames that were sent come home, and the queue hears of a reset.
+            self.tx.reclaim(cache);
+            return Moved { received, sent: 0 };
+        }
+        stage.process(&mut self.burst, cache);
+        let sent = self.tx.tx_burst(cache, &mut self.burst);
+        Moved { received, sent }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn retry(&mut self, cache: &mut BufCache) -> Moved {
+        let sent = self.tx.tx_burst(cache, &mut self.burst);
+        self.tries = if self.burst.is_empty() { 0 } else { self.tries + 1 };
+        if self.tries == RETRIES {
+            self.give_up(cache);
+        }
+        Moved { received: 0, sent }
+    }
+
+    fn give_up(&mut self, cache: &mut BufCache) {
+        self.counters.add::<DROPPED>(self.burst.len() as u64);
+        self.burst.clear(cache);
+        self.tries = 0;
+    }
+
+    #[inline(always)]
+    fn count(&mut self, moved: &Moved, cycles: u64) {
+        self.counters.add::<CYCLES>(cycles);
+        if moved.received != 0 {
+            self.counters.add::<FRAMES>(moved.received as u64);
+            self.counters.add::<POLLS>(1);
+        }
+    }
+
+    /// Sends what is left, and waits for the device to have sent it.
+    fn finish(&mut self, cache: &mut BufCache) {
+        self.tx.tx_burst(cache, &mut self.burst);
+        self.give_up(cache);
+        // A link that is down keeps its frames; that is no reason not to end.
+        let _ = poll_until(DRAIN, || {
+            self.tx.reclaim(cache);
+            Ok((self.tx.in_flight() == 0).then_some(()))
+        });
+    }
+}
+
+impl fmt::Debug for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lane({:?} in hand)", self.burst)
+    }
+}
+
+/// Some lanes and the buffer cache that they share: what one thread polls.
+#[derive(Debug)]
+pub struct Worker {
+    lanes: Vec<Lane>,
+    cache: BufCache,
+}
+
+impl Worker {
+    /// A worker for lanes of one pool.
+    pub fn new(lanes: Vec<Lane>, pool: &Pool) -> Self {
+        Self { lanes, cache: pool.cache() }
+    }
+
+    /// Polls until told to stop.
+    pub fn run<S: Stage>(&mut self, stage: &mut S, stop: &AtomicBool) {
+        let mut before = cycles();
+        while !stop.load(Relaxed) {
+            for lane in &mut self.lanes {
+                let moved = lane.poll(stage, &mut self.cache);
+                let now = cycles();
+                if moved.received | moved.sent != 0 {
+                    lane.count(&moved, now.wrapping_sub(before));
+                }
+                before = now;
+            }
+        }
+        for lane in &mut self.lanes {
+            lane.finish(&mut self.cache);
+        }
+    }
+}

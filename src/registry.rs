@@ -1,0 +1,127 @@
+//! Which driver drives which function: the only file that names every driver.
+//!
+//! Drivers are generic over the bus; here each of them is chosen by PCI id and its types are erased, once, so that everything above deals
+//! with one kind of port. A dynamic call a burst is all that this costs the packet path.
+
+use crate::{
+    address::{AddressError, SimAddress},
+    host::OpenError,
+};
+use std::fmt;
+use vfwire_core::{
+    bus::PciFunction,
+    error::PortError,
+    event::PortEvent,
+    port::{Driver, Granted, Intent, Link, Port, PortConfig, PortInfo, Queues},
+    queue::{RxQueue, TxQueue},
+    stats::PortStats,
+};
+use vfwire_sim::{IgbvfModel, IgbvfOptions, SimFunction, SimHost, Wire};
+use vfwire_spec::{net::MacAddr, pci::PciId};
+
+macro_rules! drivers {
+    ($($driver:ty),+ $(,)?) => {
+        /// The driver of a function, by name; nothing where no driver knows the id.
+        pub fn driver_of(id: PciId) -> Option<&'static str> {
+            $(if <$driver>::IDS.contains(&id) { return Some(<$driver>::NAME); })+
+            None
+        }
+
+        /// Every driver's name and the functions that it drives.
+        pub fn drivers() -> &'static [(&'static str, &'static [PciId])] {
+            &[$((<$driver>::NAME, <$driver>::IDS)),+]
+        }
+
+        /// Makes a port of a function, with the driver that its id asks for.
+        pub(crate) fn probe<F: PciFunction>(function: F) -> Result<BoxedPort, OpenError> {
+            let (address, id) = (function.address().to_owned(), function.id());
+            $(if <$driver>::IDS.contains(&id) {
+                return match <$driver>::probe(function) {
+                    Ok(port) => Ok(Box::new(Erased(port))),
+                    Err(source) => Err(OpenError::Port { address, source }),
+                };
+            })+
+            Err(OpenError::NoDriver { address, id })
+        }
+    };
+}
+
+drivers!(vfwire_igbvf::Igbvf);
+
+/// Plugs the simulated function that `wanted` describes into a simulated machine under a name, and opens it.
+pub(crate) fn plug(wanted: &SimAddress, mac: MacAddr, (machine, name): (&SimHost, &str), wire: impl Wire) -> Result<SimFunction, OpenError> {
+    let refused = |why: String| OpenError::Address(AddressError::new(format!("`{wanted}`: {why}")));
+    let opened = match wanted.driver.as_str() {
+        "igbvf" => {
+            let mut options = IgbvfOptions { pf_mac: Some(mac), ..IgbvfOptions::default() };
+            wanted.device.iter().try_for_each(|(option, value)| options.set(option, value)).map_err(refused)?;
+            machine.add(name, IgbvfModel::new(options), wire).open()
+        }
+        other => return Err(refused(format!("there is no simulated `{other}`: the simulated functions are igbvf"))),
+    };
+    opened.map_err(|source| OpenError::Port { address: name.to_owned(), source: source.into() })
+}
+
+/// A port of some driver on some bus.
+pub(crate) type BoxedPort = Box<dyn Port<Rx = Box<dyn RxQueue>, Tx = Box<dyn TxQueue>>>;
+
+/// A port whose queues are boxed.
+struct Erased<P>(P);
+
+impl<P: Port> Port for Erased<P> {
+    type Rx = Box<dyn RxQueue>;
+    type Tx = Box<dyn TxQueue>;
+
+    fn info(&self) -> &PortInfo {
+        self.0.info()
+    }
+
+    fn start(&mut self, config: &PortConfig) -> Result<Queues<Self::Rx, Self::Tx>, PortError> {
+        let Queues { rx, tx, granted } = self.0.start(config)?;
+        let rx = rx.into_iter().map(|queue| Box::new(queue) as Self::Rx).collect();
+        let tx = tx.into_iter().map(|queue| Box::new(queue) as Self::Tx).collect();
+        Ok(Queues { rx, tx, granted })
+    }
+
+    fn stop(&mut self) -> Result<(), PortError> {
+        self.0.stop()
+    }
+
+    fn apply(&mut self, intent: &Intent) -> Result<Granted, PortError> {
+        self.0.apply(intent)
+    }
+
+    fn poll_control(&mut self) -> Result<Option<PortEvent>, PortError> {
+        self.0.poll_control()
+    }
+
+    fn link(&self) -> Link {
+        self.0.link()
+    }
+
+    fn stats(&mut self) -> PortStats {
+        self.0.stats()
+    }
+}
+
+impl<P> fmt::Debug for Erased<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Erased(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_has_one_driver() {
+        for &(name, ids) in drivers() {
+            assert!(!ids.is_empty(), "{name} drives nothing");
+            for &id in ids {
+                assert_eq!(driver_of(id), Some(name), "{id} is claimed twice");
+            }
+        }
+        assert_eq!(driver_of(PciId { vendor: 0xffff, device: 0xffff }), None);
+    }
+}

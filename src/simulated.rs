@@ -1,0 +1,75 @@
+//! The simulated machine behind `sim:` addresses: its devices, their wires and the thread that steps them.
+//!
+//! Life cycle: made with the first simulated port of a host, kept by the host and by every port that is on it, and ended, with its thread,
+//! when the last of them is dropped. A device stays plugged in that long, open or not.
+
+use crate::{address::SimAddress, host::OpenError, registry};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+use vfwire_core::dma::DmaSpace;
+use vfwire_sim::{Link, SimFunction, SimHost, SimThread, TrafficConfig, TrafficSource};
+use vfwire_spec::net::MacAddr;
+
+/// Frames that a wire between two ports holds each way.
+const LINK_FRAMES: usize = 4096;
+
+pub(crate) struct Machine {
+    host: SimHost,
+    plugged: Mutex<Plugged>,
+    _thread: SimThread,
+}
+
+#[derive(Default)]
+struct Plugged {
+    /// How many functions; also what their made-up MAC addresses and names differ in.
+    functions: u32,
+    /// Ends of wires that nobody has taken yet, by name.
+    ends: HashMap<String, Link>,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        let host = SimHost::new();
+        Self { plugged: Mutex::default(), _thread: host.spawn(), host }
+    }
+
+    /// Plugs a function in and opens it.
+    pub(crate) fn open(&self, address: &SimAddress) -> Result<SimFunction, OpenError> {
+        let mut plugged = self.plugged.lock().unwrap_or_else(PoisonError::into_inner);
+        plugged.functions += 1;
+        let number = plugged.functions;
+        // Two functions of one address are two; messages tell them apart.
+        let name = if number == 1 { address.to_string() } else { format!("{address}#{number}") };
+        let [a, b, c, d] = number.to_be_bytes();
+        let mac = address.mac.unwrap_or(MacAddr([2, 0, a, b, c, d]));
+        let place = (&self.host, name.as_str());
+        match &address.link {
+            Some(link) => {
+                let end = plugged.ends.remove(link).unwrap_or_else(|| {
+                    let (ours, other) = Link::pair(LINK_FRAMES);
+                    plugged.ends.insert(link.clone(), other);
+                    ours
+                });
+                registry::plug(address, mac, place, end)
+            }
+            None => {
+                let default = TrafficConfig::to(mac);
+                let config = TrafficConfig { frame_bytes: address.frame_bytes.unwrap_or(default.frame_bytes), ..default };
+                registry::plug(address, mac, place, TrafficSource::new(config).0)
+            }
+        }
+    }
+
+    pub(crate) fn dma(&self) -> Arc<dyn DmaSpace> {
+        self.host.dma()
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.host.fmt(f)
+    }
+}
