@@ -149,8 +149,10 @@ impl<B: Bar> Mailbox<B> {
     fn pursue(&mut self, message: &Message, sent: &mut bool) -> Result<Option<Result<Reply, &'static str>>, BusError> {
         // RESET is what one sends to a PF that has forgotten: nothing but its own answer ends it.
         let begins = message.header().code() == RESET;
-        if self.flags()? & RSTI != 0 && !begins {
-            return Ok(Some(Err(IN_RESET)));
+        if self.flags()? & RSTI != 0 {
+            // Whatever lies in the memory is lost.
+            *sent = false;
+            return Ok((!begins).then_some(Err(IN_RESET)));
         }
         match self.receive()?.map(FromPf::decode) {
             Some(FromPf::Control { clear_to_send: false }) if !begins => return Ok(Some(Err(FORGOTTEN))),

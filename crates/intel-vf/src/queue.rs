@@ -11,7 +11,7 @@ use vfwire_core::{
     burst::Burst,
     format::{RxFormat, TxFormat},
     gate::{Pass, Turn},
-    path::Path,
+    path::{Isa, Kernel, Path},
     pool::BufCache,
     queue::{RxQueue, TxQueue},
     ring::{Received, RxRing, TxRing},
@@ -104,20 +104,35 @@ impl<B: Bar, F: RxFormat> RxQueue for AdvRx<B, F> {
         if !self.pass.is_open() && !self.turn(cache) {
             return 0;
         }
-        let got = self.ring.receive(self.path, cache, out);
-        if got.posted {
-            self.doorbell.ring(self.ring.tail());
-            self.counters.add::<{ rx_counter::FRAMES }>(got.frames as u64);
-            self.counters.add::<{ rx_counter::BYTES }>(got.bytes);
-        }
-        if got.errors != 0 || got.starved {
-            self.count_trouble(got);
-        }
-        got.frames
+        self.path.for_frames(out.room()).run(Receive { queue: self, cache, out })
     }
 
     fn path(&self) -> Path {
         self.path
+    }
+}
+
+struct Receive<'a, B, F> {
+    queue: &'a mut AdvRx<B, F>,
+    cache: &'a mut BufCache,
+    out: &'a mut Burst,
+}
+
+impl<B: Bar, F: RxFormat> Kernel for Receive<'_, B, F> {
+    type Out = usize;
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> usize {
+        let Self { queue, cache, out } = self;
+        let got = queue.ring.receive(isa, cache, out);
+        if got.posted {
+            queue.doorbell.ring(queue.ring.tail());
+            queue.counters.add::<{ rx_counter::FRAMES }>(got.frames as u64);
+            queue.counters.add::<{ rx_counter::BYTES }>(got.bytes);
+        }
+        if got.errors != 0 || got.starved {
+            queue.count_trouble(got);
+        }
+        got.frames
     }
 }
 
@@ -171,17 +186,7 @@ impl<B: Bar, F: TxFormat> TxQueue for AdvTx<B, F> {
         if !self.pass.is_open() && !self.turn(cache) {
             return 0;
         }
-        self.ring.reclaim(cache);
-        let sent = self.ring.post(self.path, cache, burst);
-        if sent.posted {
-            self.doorbell.ring(self.ring.tail());
-            self.counters.add::<{ tx_counter::FRAMES }>(sent.frames as u64);
-            self.counters.add::<{ tx_counter::BYTES }>(sent.bytes);
-        }
-        if sent.dropped != 0 {
-            self.count_unsendable(sent.dropped);
-        }
-        sent.frames
+        self.path.for_frames(burst.len()).run(Transmit { queue: self, cache, burst })
     }
 
     #[inline(always)]
@@ -198,5 +203,30 @@ impl<B: Bar, F: TxFormat> TxQueue for AdvTx<B, F> {
 
     fn path(&self) -> Path {
         self.path
+    }
+}
+
+struct Transmit<'a, B, F> {
+    queue: &'a mut AdvTx<B, F>,
+    cache: &'a mut BufCache,
+    burst: &'a mut Burst,
+}
+
+impl<B: Bar, F: TxFormat> Kernel for Transmit<'_, B, F> {
+    type Out = usize;
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> usize {
+        let Self { queue, cache, burst } = self;
+        queue.ring.reclaim(cache);
+        let sent = queue.ring.post(isa, cache, burst);
+        if sent.posted {
+            queue.doorbell.ring(queue.ring.tail());
+            queue.counters.add::<{ tx_counter::FRAMES }>(sent.frames as u64);
+            queue.counters.add::<{ tx_counter::BYTES }>(sent.bytes);
+        }
+        if sent.dropped != 0 {
+            queue.count_unsendable(sent.dropped);
+        }
+        sent.frames
     }
 }

@@ -29,8 +29,11 @@ use vfwire_spec::{
 #[expect(clippy::cast_possible_truncation, reason = "9000")]
 pub(crate) const MAX_MTU_BYTES: u16 = JUMBO_MTU_BYTES as u16;
 /// Bytes that a frame has beyond its MTU, FCS not counted: header and one VLAN tag.
-pub(crate) const OVERHEAD_BYTES: u16 = (ETH_HEADER_BYTES + VLAN_TAG_BYTES) as u16;
+#[expect(clippy::cast_possible_truncation, reason = "18")]
+const OVERHEAD_BYTES: u16 = (ETH_HEADER_BYTES + VLAN_TAG_BYTES) as u16;
+#[expect(clippy::cast_possible_truncation, reason = "4")]
 const FCS_BYTES: u16 = ETH_FCS_BYTES as u16;
+#[expect(clippy::cast_possible_truncation, reason = "1500")]
 const STANDARD_MTU_BYTES: u16 = ETH_MTU_BYTES as u16;
 
 const PF_BACK: Wait = Wait {
@@ -79,6 +82,11 @@ impl<B: Bar> Control<B> {
     /// The VF's own address: the one in force, or the one that it will have.
     pub(crate) fn mac(&self) -> MacAddr {
         self.in_force.mac.or(self.assigned_mac).unwrap_or(self.own_mac)
+    }
+
+    /// The longest frame that the PF lets through, FCS not counted.
+    pub(crate) fn max_frame_bytes(&self) -> u32 {
+        u32::from(self.in_force.mtu_bytes.unwrap_or(STANDARD_MTU_BYTES) + OVERHEAD_BYTES)
     }
 
     /// What the PF says unasked. Never waits.
@@ -207,22 +215,20 @@ impl<B: Bar> Control<B> {
     /// The PF grants the multicast half of a request even where it refuses it because of the other half; so what is refused is asked for
     /// again without the unicast half, to know.
     fn ask_promiscuous(&mut self, wanted: Promisc, too_many_groups: bool, granted: &mut Granted) -> Result<(), Setback> {
+        const WHAT: &str = "the PF's answer to SET_PROMISC";
         if wanted == self.in_force.promisc {
             return Ok(());
         }
-        const WHAT: &str = "the PF's answer to SET_PROMISC";
         let mut wanted = wanted;
-        if wanted.unicast && !self.agrees(Request::SetPromisc(wanted), WHAT)? {
+        if wanted.unicast {
+            if self.agrees(Request::SetPromisc(wanted), WHAT)? {
+                self.in_force.promisc = wanted;
+                return Ok(());
+            }
             let remedy = "the PF of an 82576 or I350 lets no VF receive the frames of other addresses, and `trust on` changes nothing about it: \
                           send to the VF's own address, or use the PF itself";
             granted.refused.push(Refusal { setting: Setting::Promiscuous, remedy: remedy.into() });
             wanted.unicast = false;
-            self.in_force.promisc.unicast = false;
-        } else if wanted.unicast {
-            self.in_force.promisc = wanted;
-        }
-        if wanted == self.in_force.promisc {
-            return Ok(());
         }
         if self.agrees(Request::SetPromisc(wanted), WHAT)? {
             self.in_force.promisc = wanted;
@@ -265,8 +271,8 @@ pub(crate) fn check(intent: &Intent) -> Result<(), PortError> {
     if let Some(mac) = intent.mac.filter(|mac| !mac.is_unicast()) {
         return Err(PortError::setting("the MAC address", mac, "one of a single station (even first byte, not all zeros)"));
     }
-    if let Some(id) = intent.vlans.iter().find(|id| **id == 0 || **id > VlanId::MAX) {
-        return Err(PortError::setting("a VLAN id", id, format!("1 to {}", VlanId::MAX)));
+    if let Some(id) = intent.vlans.iter().find(|id| **id == 0 || **id > VlanId::MAX.get()) {
+        return Err(PortError::setting("a VLAN id", id, format!("1 to {}", VlanId::MAX.get())));
     }
     if let Some(group) = intent.multicast.iter().find(|group| !group.is_multicast()) {
         return Err(PortError::setting("a multicast address", group, "one of a group (odd first byte)"));

@@ -12,7 +12,7 @@ fn ethernet(tci: Option<u16>, ethertype: u16, rest: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A DNS query of 29 bytes over IPv4, from a capture: header checksum a95e, UDP checksum computed below.
+/// A datagram of five bytes.
 fn ipv4_udp(udp_checksum: u16) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 33, 0, 1, 0, 0, 64, UDP, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
     let header = Sum::of(&packet).checksum().to_be_bytes();
@@ -23,8 +23,7 @@ fn ipv4_udp(udp_checksum: u16) -> Vec<u8> {
     packet
 }
 
-/// Worked out by hand: c000 + 0201 + c000 + 0202 + 0011 + 000d (pseudo header), 3039 + 0035 + 000d (UDP header),
-/// 6865 + 6c6c + 6f00 (data) = 3_fae6 -> fae9, and the complement is 0516... computed here in the plain way of RFC 1071.
+/// The checksum of these words, in the plain way of RFC 1071, 4.1.
 fn plain_checksum(words: &[u16]) -> u16 {
     let mut sum = words.iter().map(|&word| u32::from(word)).sum::<u32>();
     while sum > 0xffff {
@@ -33,12 +32,13 @@ fn plain_checksum(words: &[u16]) -> u16 {
     !u16::try_from(sum).expect("folded")
 }
 
-const DNS: [u16; 12] = [0xc000, 0x0201, 0xc000, 0x0202, 0x0011, 0x000d, 0x3039, 0x0035, 0x000d, 0x6865, 0x6c6c, 0x6f00];
+/// What the checksum of [`ipv4_udp`] covers: pseudo header, UDP header, data.
+const COVERED: [u16; 12] = [0xc000, 0x0201, 0xc000, 0x0202, 0x0011, 0x000d, 0x3039, 0x0035, 0x000d, 0x6865, 0x6c6c, 0x6f00];
 
 #[test]
 fn udp_over_ipv4_with_padding() {
     for tci in [None, Some(0x2064)] {
-        let mut frame = ethernet(tci, ETHERTYPE_IPV4, &ipv4_udp(plain_checksum(&DNS)));
+        let mut frame = ethernet(tci, ETHERTYPE_IPV4, &ipv4_udp(plain_checksum(&COVERED)));
         frame.resize(64, 0xaa);
         let headers = Headers::parse(&frame);
         let network_at = if tci.is_some() { 18 } else { 14 };

@@ -4,4 +4,5 @@
 pub mod igbvf;
 mod violation;
 
-pub use violation::{Violation, Violations};
+pub use violation::Violation;
+pub(crate) use violation::Violations;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Violations that are kept; further ones are counted.
+/// Violations that are kept: a driver that breaks a rule a frame must not fill the memory.
 const KEPT: usize = 64;
 
 /// A use of the device that its data sheet forbids. Tests assert that there is none.
@@ -20,28 +20,19 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The violations of a device, in order.
+/// The first violations of a device, in order.
 #[derive(Debug, Default)]
-pub struct Violations {
-    kept: Vec<Violation>,
-    count: u64,
-}
+pub(crate) struct Violations(Vec<Violation>);
 
 impl Violations {
     pub(crate) fn record(&mut self, rule: &'static str, detail: impl fmt::Display) {
-        self.count += 1;
-        if self.kept.len() < KEPT {
-            self.kept.push(Violation { rule, detail: detail.to_string() });
+        if self.0.len() < KEPT {
+            self.0.push(Violation { rule, detail: detail.to_string() });
         }
     }
 
     /// The first 64.
-    pub fn as_slice(&self) -> &[Violation] {
-        &self.kept
-    }
-
-    /// How many there were.
-    pub fn count(&self) -> u64 {
-        self.count
+    pub(crate) fn as_slice(&self) -> &[Violation] {
+        &self.0
     }
 }

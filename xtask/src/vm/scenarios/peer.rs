@@ -36,10 +36,10 @@ fn start_peer(lab: &mut Lab, mtu: u16, vlan: Option<u16>) -> Result<()> {
         Some(id) => format!("ip -n peer link add link peer0 name tagged type vlan id {id}\n{}", address("tagged")),
     };
     lab.guest.run(&format!(
-        "set -e\nip link set {pf} mtu {mtu}\nbind {vf} igbvf\nip netns add peer\n\
+        "set -e\npeer_is_up() {{ ip -n peer link show peer0 | grep -q LOWER_UP; }}\nip link set {pf} mtu {mtu}\nbind {vf} igbvf\nip netns add peer\n\
          ip link set $(ls {devices}/{vf}/net) netns peer name peer0\n\
          ip -n peer link set peer0 mtu {mtu} up\n{addressed}\n\
-         wait_for 10 sh -c 'ip -n peer link show peer0 | grep -q LOWER_UP'",
+         wait_for 10 peer_is_up",
         pf = vf.pf,
         vf = vf.address,
         devices = "/sys/bus/pci/devices",

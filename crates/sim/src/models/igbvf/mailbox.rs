@@ -117,15 +117,19 @@ impl Mailbox {
         self.returns_after = returns_after;
     }
 
-    /// The PF is up: its reset is over.
+    /// The PF is up: its reset is over. It knows of no request that was made before.
     pub(super) fn pf_is_up(&mut self) {
+        self.request = None;
         self.flags = self.flags & !RSTI | RSTD;
         self.returns_after = None;
     }
 
     fn poll_return(&mut self, pf: &mut Pf) {
         match &mut self.returns_after {
-            Some(0) => pf.return_now(),
+            Some(0) => {
+                pf.set_down(false);
+                self.pf_is_up();
+            }
             Some(left) => *left -= 1,
             None => {}
         }

@@ -4,7 +4,7 @@
 //! igb does (`drivers/net/ethernet/intel/igb/igb_main.c`).
 //!
 //! The model is strict. Where a real device would silently misbehave (a ring that is not aligned, a reserved bit, a tail before the
-//! queue is enabled) it records a [`Violation`] and stops the queue.
+//! queue is enabled) it records a [`Violation`](super::Violation) and stops the queue.
 //!
 //! | file | what |
 //! |---|---|
@@ -36,7 +36,7 @@ pub use control::IgbvfCounters;
 pub use hostile::Hostile;
 pub use options::{IgbvfOptions, ReplyDelay};
 
-use super::{Violation, Violations};
+use super::Violations;
 use crate::{
     fault::DmaFault,
     frame::Rss,
@@ -138,13 +138,7 @@ impl IgbvfModel {
             // The reset bit clears itself.
             Register::Ctrl | Register::WriteOnly => 0,
             Register::Status => self.status(),
-            Register::Mailbox => {
-                let value = self.mailbox.read_flags(&mut self.pf);
-                if self.pf.take_returned() {
-                    self.mailbox.pf_is_up();
-                }
-                value
-            }
+            Register::Mailbox => self.mailbox.read_flags(&mut self.pf),
             Register::MailboxMemory(word) => self.mailbox.memory[word],
             Register::Rx(queue, part) => self.rx[queue].read(part),
             Register::Tx(queue, part) => self.tx[queue].read(part),

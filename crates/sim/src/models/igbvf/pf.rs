@@ -14,8 +14,6 @@ pub(super) struct Pf {
     trusted: bool,
     silent: bool,
     down: bool,
-    /// It came back by itself, and the mailbox has not said so yet.
-    returned: bool,
     /// It has seen RESET since it, or the VF, was last reset. Until then it refuses everything else and no frame passes.
     clear_to_send: bool,
     pub(super) filters: Filters,
@@ -30,7 +28,6 @@ impl Pf {
             trusted: options.trusted,
             silent: options.silent,
             down: false,
-            returned: false,
             clear_to_send: false,
             filters: Filters::new(options.spoofchk),
             refused: BTreeSet::new(),
@@ -75,17 +72,6 @@ impl Pf {
 
     pub(super) fn assign(&mut self, mac: Option<MacAddr>) {
         self.assigned = mac;
-    }
-
-    /// Comes up by itself.
-    pub(super) fn return_now(&mut self) {
-        self.down = false;
-        self.returned = true;
-    }
-
-    /// It came up by itself since the last call.
-    pub(super) fn take_returned(&mut self) -> bool {
-        std::mem::take(&mut self.returned)
     }
 
     /// What it answers. Nothing to what is itself an answer.

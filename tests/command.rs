@@ -1,0 +1,220 @@
+//! The whole command: what it prints where, and how it ends.
+
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Command, Output, Stdio},
+};
+
+/// Fields of the summary, in the order in which they are printed.
+const FIELDS: [&str; 9] =
+    ["version", "simulated", "mode", "burst", "elapsed_s", "frames_per_s", "cycles_per_frame", "mean_burst", "ports"];
+const PORT_FIELDS: [&str; 13] = [
+    "address",
+    "driver",
+    "rx_path",
+    "tx_path",
+    "mac",
+    "link_mbps",
+    "rx_frames",
+    "rx_bytes",
+    "rx_dropped",
+    "rx_errors",
+    "tx_frames",
+    "tx_bytes",
+    "tx_dropped",
+];
+
+fn vfwire(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vfwire"));
+    command.args(arguments.split_whitespace());
+    command
+}
+
+fn run(arguments: &str) -> Output {
+    vfwire(arguments).output().expect("the command runs")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs a forwarder that must succeed; its summary, and what it said.
+fn forward(options: &str) -> (Value, String) {
+    let output = run(&format!("forward --json {options}"));
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(stdout.lines().count(), 1, "more than one object: {stdout}");
+    (serde_json::from_str(&stdout).expect("JSON"), said)
+}
+
+/// Runs a command that must fail with `code` and say all of `words`.
+fn refused(arguments: &str, code: i32, words: &[&str]) {
+    let output = run(arguments);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments}: {said}");
+    assert!(output.stdout.is_empty(), "{arguments} printed a result");
+    assert!(!said.contains("panicked"), "{arguments}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments} does not say {word:?}: {said}");
+    }
+}
+
+fn count(port: &Value, name: &str) -> u64 {
+    port[name].as_u64().unwrap_or_else(|| panic!("{name} is no count: {port}"))
+}
+
+#[test]
+fn without_a_port_it_forwards_simulated_traffic_both_ways() {
+    let (summary, said) = forward("--duration 1s");
+    assert!(said.lines().next().is_some_and(|line| line.contains("simulated") && line.contains("traffic source")), "{said}");
+    assert_eq!(said.lines().filter(|line| *line == "vfwire: forwarding").count(), 1, "{said}");
+    assert_eq!(summary["simulated"], true);
+    assert_eq!((&summary["mode"], &summary["burst"]), (&"io".into(), &32.into()));
+    for name in ["elapsed_s", "frames_per_s", "cycles_per_frame", "mean_burst"] {
+        assert!(summary[name].as_f64().is_some_and(|value| value > 0.0), "{name}: {summary}");
+    }
+    let ports = summary["ports"].as_array().expect("ports");
+    assert_eq!(ports.len(), 2);
+    for (port, other) in [(&ports[0], &ports[1]), (&ports[1], &ports[0])] {
+        assert!(count(port, "rx_frames") > 0, "{summary}");
+        // What arrived at one left by the other, or is counted there.
+        assert_eq!(count(port, "rx_frames"), count(other, "tx_frames") + count(other, "tx_dropped"), "{summary}");
+        assert_eq!(count(port, "rx_bytes"), 60 * count(port, "rx_frames"));
+        assert_eq!((count(port, "rx_errors"), count(port, "rx_dropped"), count(port, "link_mbps")), (0, 0, 1000));
+    }
+}
+
+#[test]
+fn the_summary_has_its_fields_in_order() {
+    let output = run("forward --duration 200ms --json");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let mut from = 0;
+    for field in FIELDS.iter().chain(&PORT_FIELDS).chain(&PORT_FIELDS) {
+        let name = format!("\"{field}\":");
+        from += text[from..].find(&name).unwrap_or_else(|| panic!("{field} is missing or out of order: {text}"));
+    }
+    let summary: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(summary.as_object().map(serde_json::Map::len), Some(FIELDS.len()));
+    assert_eq!(summary["ports"][1].as_object().map(serde_json::Map::len), Some(PORT_FIELDS.len()));
+}
+
+#[test]
+fn one_port_sends_back_what_it_receives() {
+    let options = "--duration 300ms --port sim:igbvf,frame=1514 --mode mac-swap --burst 8 --path scalar --mac 02:00:00:00:00:77";
+    let (summary, said) = forward(options);
+    let port = &summary["ports"][0];
+    assert!(count(port, "rx_frames") > 0, "{summary} {said}");
+    assert_eq!(count(port, "rx_frames"), count(port, "tx_frames") + count(port, "tx_dropped"));
+    assert_eq!((&port["mac"], &port["rx_path"], &port["tx_path"]), (&"02:00:00:00:00:77".into(), &"scalar".into(), &"scalar".into()));
+    assert!(summary["mean_burst"].as_f64().is_some_and(|mean| (1.0..=8.0).contains(&mean)), "{summary}");
+}
+
+#[test]
+fn workers_can_be_pinned() {
+    // The first CPU of this process's own.
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("a list of CPUs").trim();
+    let first: String = list.chars().take_while(char::is_ascii_digit).collect();
+    let (summary, _) = forward(&format!("--duration 300ms --cores {first}"));
+    assert!(count(&summary["ports"][0], "rx_frames") > 0, "{summary}");
+}
+
+#[test]
+fn wrong_usage_is_2_and_says_what_is_right() {
+    let twice = "forward --port 0000:3b:02.1 --port 3b:02.1";
+    for (arguments, words) in [
+        ("", &["Usage"][..]),
+        ("fly", &["fly"]),
+        ("forward --port eth0", &["eth0", "0000:3b:02.1"]),
+        ("forward --port sim:nic", &["`nic`", "igbvf"]),
+        ("forward --port sim:igbvf,colour=blue", &["colour"]),
+        (twice, &["0000:3b:02.1", "twice"]),
+        ("forward --port sim:igbvf --port sim:igbvf --port sim:igbvf", &["3 times", "two"]),
+        ("forward --port sim:igbvf --port 0000:3b:02.1", &["0000:3b:02.1", "simulated and real"]),
+        ("forward --burst 0", &["burst", "1..=256"]),
+        ("forward --burst 100000", &["burst", "1..=256"]),
+        ("forward --mode sideways", &["mode", "mac-swap"]),
+        ("forward --duration soon", &["duration", "10s"]),
+        ("forward --cores 0,0", &["cores"]),
+        ("forward --cores 8191", &["CPU 8191"]),
+        ("forward --rx-desc 7", &["7"]),
+        ("forward --tx-desc 60000", &["60000"]),
+        ("forward --mtu 60000", &["MTU", "60000"]),
+        ("forward --vlan 4095", &["vlan", "4094"]),
+        ("forward --multicast 02:00:00:00:00:01", &["02:00:00:00:00:01", "multicast"]),
+        ("forward --mac 02:00:00:00:00:01", &["--mac", "--port"]),
+        ("forward --port sim:igbvf --mac ff:ff:ff:ff:ff:ff", &["ff:ff:ff:ff:ff:ff"]),
+        ("forward --path mmx", &["mmx", "scalar"]),
+        ("forward --buffers 0", &["pool", "buffers"]),
+    ] {
+        refused(arguments, 2, words);
+    }
+}
+
+#[test]
+fn a_function_that_is_not_there_is_1() {
+    refused("forward --port ffff:ff:1f.7 --duration 1s", 1, &["ffff:ff:1f.7", "vfwire list"]);
+}
+
+#[test]
+fn a_signal_ends_it_with_the_summary() {
+    for signal in ["-TERM", "-INT"] {
+        let mut command = vfwire("forward --duration forever --json");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command runs");
+        let mut said = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let ready = said.by_ref().find(|line| line.as_ref().is_ok_and(|line| line == "vfwire: forwarding"));
+        assert!(ready.is_some(), "it never said that it forwards");
+        let killed = Command::new("kill").arg(signal).arg(child.id().to_string()).status().expect("kill runs");
+        assert!(killed.success());
+        // Read on, so that it is never blocked on a full pipe.
+        let rest: Vec<_> = said.map_while(Result::ok).collect();
+        let mut stdout = String::new();
+        child.stdout.take().expect("piped").read_to_string(&mut stdout).expect("UTF-8");
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(0), "{signal}: {rest:?}");
+        let summary: Value = serde_json::from_str(&stdout).expect("one JSON object");
+        assert_eq!(summary["simulated"], true);
+    }
+}
+
+#[test]
+fn it_says_every_second_how_it_goes() {
+    let (_, said) = forward("--duration 2500ms");
+    assert!(said.lines().filter(|line| line.contains("Mframes/s")).count() >= 1, "{said}");
+}
+
+#[test]
+fn people_get_words_instead_of_json() {
+    let output = run("forward --duration 200ms");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(text.contains("Mframes/s") && text.contains("sim:igbvf") && text.contains("dropped"), "{text}");
+}
+
+#[test]
+fn help_and_the_first_line_speak_of_spoofchk() {
+    let help = run("forward --help");
+    assert!(String::from_utf8_lossy(&help.stdout).contains("spoofchk off"));
+    let (_, said) = forward("--duration 100ms --port sim:igbvf");
+    assert!(said.lines().next().is_some_and(|line| line.contains("spoofchk")), "{said}");
+}
+
+#[test]
+fn list_prints_functions_or_that_there_are_none() {
+    let json = run("list --json");
+    assert_eq!(json.status.code(), Some(0), "{}", stderr(&json));
+    let functions: Vec<Value> = serde_json::from_slice(&json.stdout).expect("an array");
+    for function in &functions {
+        assert_eq!(function["usable"].as_bool(), Some(function["why_not"].is_null()), "{function}");
+    }
+    let table = run("list");
+    let text = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert_eq!(table.status.code(), Some(0));
+    if functions.is_empty() {
+        assert!(text.contains("no network functions"), "{text}");
+    } else {
+        assert_eq!(text.lines().count(), functions.len() + 1, "{text}");
+    }
+}

@@ -1,0 +1,52 @@
+//! Runs every example as a newcomer does, and looks at what it prints.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Runs an example of this checkout as it is now, built beside this test.
+fn run(name: &str, arguments: &[&str]) -> String {
+    let test = std::env::current_exe().expect("this test is a file");
+    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).expect("tests run below cargo's target folder");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--quiet", "--manifest-path"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
+    cargo.arg("--target-dir").arg(target).args(["--example", name, "--"]).args(arguments);
+    let output = cargo.output().expect("cargo runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{name} ended with {}: {}{}", output.status, text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn l2fwd_forwards() {
+    let said = run("l2fwd", &[]);
+    let forwarded = said.split(' ').next().and_then(|word| word.parse::<u64>().ok());
+    assert!(forwarded.is_some_and(|frames| frames >= 1_000_000) && said.contains("frames forwarded"), "{said}");
+}
+
+#[test]
+fn receive_dump_prints_what_arrives() {
+    let said = run("receive_dump", &["--count", "3"]);
+    assert_eq!(said.lines().filter(|line| line.starts_with("frame ")).count(), 3, "{said}");
+    // The traffic source sends IPv4 over Ethernet: EtherType and version, at bytes 12 to 14.
+    let starts = said.lines().filter(|line| line.starts_with("  0000  "));
+    assert_eq!(starts.filter(|line| line.ends_with("08 00 45 00")).count(), 3, "{said}");
+}
+
+#[test]
+fn sim_pair_compares_every_frame() {
+    let said = run("sim_pair", &[]);
+    assert!(said.contains("1000 frames of 200 bytes"), "{said}");
+}
+
+#[test]
+fn every_example_is_run_here() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let tests = include_str!("examples.rs");
+    for example in std::fs::read_dir(folder).expect("examples/ is there") {
+        let path = example.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        assert!(tests.contains(&format!("run(\"{name}\"")), "no test runs {name}");
+    }
+}
