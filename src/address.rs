@@ -118,7 +118,9 @@ mod tests {
 
     #[test]
     fn both_kinds_are_read_and_written() {
-        for (text, written) in [("3b:02.1", "0000:3b:02.1"), ("sim:igbvf", "sim:igbvf"), ("sim:igbvf,link=a,mtu=3", "sim:igbvf,link=a,mtu=3")] {
+        for (text, written) in
+            [("3b:02.1", "0000:3b:02.1"), ("sim:igbvf", "sim:igbvf"), ("sim:igbvf,link=a,mtu=3", "sim:igbvf,link=a,mtu=3")]
+        {
             assert_eq!(text.parse::<Address>().expect("an address").to_string(), written);
         }
     }

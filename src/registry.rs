@@ -49,7 +49,12 @@ macro_rules! drivers {
 drivers!(vfwire_igbvf::Igbvf);
 
 /// Plugs the simulated function that `wanted` describes into a simulated machine under a name, and opens it.
-pub(crate) fn plug(wanted: &SimAddress, mac: MacAddr, (machine, name): (&SimHost, &str), wire: impl Wire) -> Result<SimFunction, OpenError> {
+pub(crate) fn plug(
+    wanted: &SimAddress,
+    mac: MacAddr,
+    (machine, name): (&SimHost, &str),
+    wire: impl Wire,
+) -> Result<SimFunction, OpenError> {
     let refused = |why: String| OpenError::Address(AddressError::new(format!("`{wanted}`: {why}")));
     let opened = match wanted.driver.as_str() {
         "igbvf" => {

@@ -7,8 +7,7 @@ use std::{
 };
 
 /// Fields of the summary, in the order in which they are printed.
-const FIELDS: [&str; 9] =
-    ["version", "simulated", "mode", "burst", "elapsed_s", "frames_per_s", "cycles_per_frame", "mean_burst", "ports"];
+const FIELDS: [&str; 9] = ["version", "simulated", "mode", "burst", "elapsed_s", "frames_per_s", "cycles_per_frame", "mean_burst", "ports"];
 const PORT_FIELDS: [&str; 13] = [
     "address",
     "driver",

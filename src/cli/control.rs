@@ -1,11 +1,6 @@
 //! The control thread of `vfwire forward`: looks after the ports, says what happens, and decides when it is over.
 
-use super::{
-    Failure,
-    console::Console,
-    ports::Started,
-    workers::Workers,
-};
+use super::{Failure, console::Console, ports::Started, workers::Workers};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,

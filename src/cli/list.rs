@@ -107,39 +107,54 @@ impl fmt::Display for Table<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vfwire::PciId;
+    use std::{fs, path::PathBuf};
 
-    fn function(device: u16, obstacle: Option<&str>) -> NetworkFunction {
-        NetworkFunction {
-            address: "0000:01:10.0".parse().expect("an address"),
-            id: PciId { vendor: 0x8086, device },
-            driver: Some("vfio-pci".into()),
-            iommu_group: Some(8),
-            numa_node: None,
-            vf_of: Some(("0000:01:00.0".parse().expect("an address"), Some(3))),
-            interfaces: vec![],
-            obstacle: obstacle.map(str::to_owned),
+    /// The kernel's files of one function that is bound to no driver.
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn of_device(name: &str, device: &str) -> Self {
+            let root = std::env::temp_dir().join(format!("vfwire-list-{}-{name}", std::process::id()));
+            let function = root.join("bus/pci/devices/0000:01:10.0");
+            fs::create_dir_all(&function).expect("a folder");
+            for (name, text) in [("vendor", "0x8086"), ("device", device), ("class", "0x020000")] {
+                fs::write(function.join(name), text).expect("a file");
+            }
+            Self(root)
+        }
+
+        fn row(&self) -> Row {
+            let mut functions = network_functions(&Sysfs::at(&self.0, &self.0)).expect("a tree that can be read");
+            assert_eq!(functions.len(), 1);
+            Row::of(functions.remove(0))
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
         }
     }
 
     #[test]
-    fn a_function_is_usable_or_says_why_not() {
-        let usable = Row::of(function(0x10ca, None));
-        assert_eq!((usable.driver, usable.usable, &usable.why_not), (Some("igbvf"), true, &None));
-        let blocked = Row::of(function(0x10ca, Some("not viable")));
-        assert_eq!((blocked.driver, blocked.usable, blocked.why_not.as_deref()), (Some("igbvf"), false, Some("not viable")));
-        let unknown = Row::of(function(0x1234, Some("not viable")));
-        assert!(!unknown.usable && unknown.why_not.expect("a reason").contains("no driver for 8086:1234"));
+    fn a_function_that_cannot_be_driven_says_why() {
+        let unbound = Tree::of_device("unbound", "0x10ca").row();
+        assert_eq!((unbound.driver, unbound.usable), (Some("igbvf"), false));
+        assert!(unbound.why_not.expect("a reason").contains("vfio-pci"));
+        let unknown = Tree::of_device("unknown", "0x1234").row();
+        assert_eq!((unknown.driver, unknown.usable), (None, false));
+        assert!(unknown.why_not.expect("a reason").contains("no driver for 8086:1234"));
     }
 
     #[test]
     fn the_table_has_a_line_a_function_and_columns_that_align() {
-        let rows = [Row::of(function(0x10ca, None)), Row::of(function(0x10ca, Some("not viable")))];
-        let text = Table(&rows).to_string();
+        let blocked = Row { vf_of: Some("0000:01:00.0".into()), vf_index: Some(3), ..Tree::of_device("blocked", "0x10ca").row() };
+        let usable = Row { usable: true, why_not: None, bound_to: Some("vfio-pci".into()), ..Tree::of_device("usable", "0x10ca").row() };
+        let text = Table(&[blocked, usable]).to_string();
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         let at = lines[0].find("VFWIRE").expect("a heading");
-        assert!(lines[1][at..].starts_with("yes: igbvf") && lines[2][at..].starts_with("no: not viable"), "{text}");
-        assert!(lines[1].contains("0000:01:00.0 vf 3") && lines[1].contains("vfio-pci"), "{text}");
+        assert!(lines[1][at..].starts_with("no: ") && lines[2][at..].starts_with("yes: igbvf"), "{text}");
+        assert!(lines[1].contains("0000:01:00.0 vf 3") && lines[2].contains("vfio-pci"), "{text}");
     }
 }

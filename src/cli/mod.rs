@@ -15,11 +15,7 @@ mod summary;
 mod workers;
 
 use clap::Parser;
-use std::{
-    fmt, io,
-    io::Write,
-    process::ExitCode,
-};
+use std::{fmt, io, io::Write, process::ExitCode};
 use vfwire::{DmaError, OpenError, PortError};
 
 const FAILED: u8 = 1;

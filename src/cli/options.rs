@@ -61,7 +61,7 @@ pub(crate) struct Options {
     /// DMA memory on normal pages: nothing to reserve on the host, but slower
     #[arg(long)]
     no_hugepages: bool,
-    /// Compilation of the packet path: scalar, or avx512 where the CPU has it [default: the fastest]
+    /// Compilation of the packet path: scalar, avx2, avx512 [default: the environment's VFWIRE_SIMD, else the fastest]
     #[arg(long, value_name = "NAME", value_parser = parse_path)]
     path: Option<Path>,
 }
@@ -106,7 +106,9 @@ impl Options {
             return Err(Failure::usage("--mac needs exactly one --port: two ports with one address would be one station"));
         }
         if let Some(mac) = self.mac.filter(|mac| !mac.is_unicast()) {
-            return Err(Failure::usage(format!("--mac {mac} is not the address of one station: its first byte must be even, and not all zero")));
+            return Err(Failure::usage(format!(
+                "--mac {mac} is not the address of one station: its first byte must be even, and not all zero"
+            )));
         }
         if let Some(mac) = self.multicast.iter().find(|mac| !mac.is_multicast()) {
             return Err(Failure::usage(format!("--multicast {mac} is no multicast address: its first byte must be odd")));
@@ -129,8 +131,8 @@ impl Options {
         if self.no_hugepages { HugepageChoice::None } else { HugepageChoice::default() }
     }
 
-    pub(super) fn path(&self) -> Path {
-        self.path.unwrap_or_else(Path::best)
+    pub(super) fn path(&self) -> Option<Path> {
+        self.path
     }
 }
 

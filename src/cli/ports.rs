@@ -1,7 +1,7 @@
 //! Opens and starts the ports of `vfwire forward`, and joins their queues to lanes.
 
 use super::{Failure, console::Console, options::Options};
-use vfwire::{Address, BURST_MAX, DynPort, Host, Path, Pool, PoolConfig, Port, PortConfig, PortStats, forward::Lane};
+use vfwire::{Address, DynPort, Host, Path, Pool, PoolConfig, Port, PortConfig, PortStats, forward::Lane};
 
 /// What runs where no port is named.
 const SIMULATED: &str = "sim:igbvf,spoofchk=off";
@@ -90,7 +90,7 @@ fn addresses(options: &Options) -> Vec<String> {
 fn buffers(options: &Options, ports: usize) -> u32 {
     let rings = u32::from(options.rx_desc) + u32::from(options.tx_desc);
     let ports = u32::try_from(ports).unwrap_or(u32::MAX);
-    ports.saturating_mul(rings + BURST_MAX as u32).saturating_add(WORKER_BUFFERS)
+    ports.saturating_mul(rings + u32::from(options.burst)).saturating_add(WORKER_BUFFERS)
 }
 
 #[cfg(test)]

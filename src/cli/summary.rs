@@ -1,6 +1,9 @@
 //! What `vfwire forward` says at its end: one JSON object, or a few lines.
 
-use super::{options::Options, ports::{Started, leaves_by}};
+use super::{
+    options::Options,
+    ports::{Started, leaves_by},
+};
 use std::{fmt, time::Duration};
 use vfwire::{Port, forward::LaneStats};
 

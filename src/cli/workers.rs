@@ -48,7 +48,7 @@ impl Workers {
             workers.threads.push(thread.map_err(|error| Failure::failed(format!("no thread for worker {at}: {error}")))?);
         }
         drop(ready);
-        for unpinned in started.iter().flatten() {
+        if let Some(unpinned) = started.iter().flatten().next() {
             return Err(Failure::failed(format!("a worker cannot be pinned to CPU {}: is it in this process's cpuset?", unpinned.id)));
         }
         Ok(workers)
@@ -66,7 +66,8 @@ impl Workers {
 
     fn end(&mut self) -> bool {
         self.stop.store(true, Ordering::Relaxed);
-        self.threads.drain(..).fold(true, |sound, thread| thread.join().is_ok() && sound)
+        let panicked = self.threads.drain(..).filter_map(|thread| thread.join().err()).count();
+        panicked == 0
     }
 }
 

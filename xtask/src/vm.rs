@@ -16,7 +16,7 @@ mod wire;
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// A folder copied over the guest's root file system, such as another build of a program
     #[arg(long, value_name = "FOLDER")]
     overlay: Vec<PathBuf>,
+    /// Run this shell script in the guest instead of scenarios, for at most a minute, and show what it says
+    #[arg(long, value_name = "FILE")]
+    script: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -58,6 +61,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&logs)?;
     let initramfs = image::pack(checkout, &logs, &kernel, &programs, &args.overlay)?;
     let mut site = Site::new(kernel, initramfs, &folder, &logs);
+    if let Some(script) = &args.script {
+        let exit = site.boot()?.guest.exit_of(&fs::read_to_string(script)?, Duration::from_secs(60))?;
+        println!("{}\nexit code {}", exit.output.trim_end(), exit.code);
+        return Ok(());
+    }
     let (passed, failed) = run_all(&scenarios, &mut site)?;
     fs::remove_file(&site.initramfs)?;
     if failed > 0 || args.keep_logs {

@@ -86,7 +86,7 @@ impl Setup {
             queue_pairs: self.queue_pairs,
             rx_desc: self.rx_desc,
             tx_desc: self.tx_desc,
-            path: self.path,
+            path: Some(self.path),
             intent: self.intent.clone(),
         }
     }

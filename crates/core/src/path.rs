@@ -1,8 +1,12 @@
 //! Which compilation of the packet path runs: portable, or one for an instruction set that the processor has.
 #![expect(unsafe_code, reason = "a prefetch is an intrinsic on a raw address; compiling for an instruction set is a promise to have it")]
 
+use crate::error::PortError;
 pub use crate::ring::Isa;
 use std::fmt;
+
+/// Forces a path: `VFWIRE_SIMD=scalar`, `avx2` or `avx512`.
+pub const PATH_VARIABLE: &str = "VFWIRE_SIMD";
 
 /// A compilation of the packet path. It can be had only where the processor has what it needs, so holding one is the permission to run
 /// it. Chosen once, when a queue is made.
@@ -12,6 +16,8 @@ pub struct Path(Kind);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -33,8 +39,9 @@ impl Path {
     pub fn all() -> Vec<Self> {
         let mut paths = vec![Self::SCALAR];
         #[cfg(target_arch = "x86_64")]
-        if has_avx512() {
-            paths.push(Self(Kind::Avx512));
+        {
+            paths.extend(has_avx2().then_some(Self(Kind::Avx2)));
+            paths.extend(has_avx512().then_some(Self(Kind::Avx512)));
         }
         paths
     }
@@ -49,20 +56,40 @@ impl Path {
         Self::all().into_iter().find(|path| path.name() == name)
     }
 
-    /// Its name: `scalar`, `avx512`.
+    /// The path that the environment variable [`PATH_VARIABLE`] names, else the fastest.
+    ///
+    /// # Errors
+    /// [`PortError::Setting`] where the variable names a path that this processor does not have.
+    pub fn from_environment() -> Result<Self, PortError> {
+        let Some(name) = std::env::var_os(PATH_VARIABLE) else { return Ok(Self::best()) };
+        let name = name.to_string_lossy();
+        Self::named(&name).ok_or_else(|| {
+            let names: Vec<_> = Self::all().into_iter().map(Self::name).collect();
+            PortError::setting("the environment variable VFWIRE_SIMD", name, format!("one of {} on this processor", names.join(", ")))
+        })
+    }
+
+    /// Its name: `scalar`, `avx2`, `avx512`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
         }
     }
 
-    /// The path for at most `frames` frames: one or two are cheaper one by one than as a wide step.
+    /// The path for at most `frames` frames: one or two are cheaper one by one than as a wide step, and four as a step of four.
     #[inline(always)]
     #[must_use]
     pub fn for_frames(self, frames: usize) -> Self {
-        if frames < 3 { Self::SCALAR } else { self }
+        match self.0 {
+            _ if frames < 3 => Self::SCALAR,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 if frames <= 4 => Self(Kind::Avx2),
+            _ => self,
+        }
     }
 
     /// Runs the compilation of `kernel` for this path.
@@ -72,19 +99,26 @@ impl Path {
             Kind::Scalar => kernel.run(crate::ring::Scalar::new()),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Path` of this kind exists only where the processor has the instructions.
+            Kind::Avx2 => unsafe { crate::ring::run_avx2(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
             Kind::Avx512 => unsafe { crate::ring::run_avx512(kernel) },
         }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2")
+}
+
+#[cfg(target_arch = "x86_64")]
 fn has_avx512() -> bool {
-    is_x86_feature_detected!("avx512f")
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("bmi1")
-        && is_x86_feature_detected!("bmi2")
 }
 
 impl fmt::Debug for Path {

@@ -103,8 +103,8 @@ pub struct PortConfig {
     pub rx_desc: u16,
     /// Descriptors of each transmit ring.
     pub tx_desc: u16,
-    /// The compilation of the packet path.
-    pub path: Path,
+    /// The compilation of the packet path; nothing: what `VFWIRE_SIMD` says, else the fastest.
+    pub path: Option<Path>,
     /// What to ask of the PF and the device.
     pub intent: Intent,
 }
@@ -112,7 +112,15 @@ pub struct PortConfig {
 impl PortConfig {
     /// One queue pair, 512 descriptors a ring, the fastest path, an ordinary MTU.
     pub fn new(pool: &Pool) -> Self {
-        Self { pool: pool.clone(), queue_pairs: 1, rx_desc: 512, tx_desc: 512, path: Path::best(), intent: Intent::default() }
+        Self { pool: pool.clone(), queue_pairs: 1, rx_desc: 512, tx_desc: 512, path: None, intent: Intent::default() }
+    }
+
+    /// The compilation of the packet path to be used.
+    ///
+    /// # Errors
+    /// As [`Path::from_environment`], where none is given.
+    pub fn path(&self) -> Result<Path, PortError> {
+        self.path.map_or_else(Path::from_environment, Ok)
     }
 }
 

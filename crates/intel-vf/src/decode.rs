@@ -76,12 +76,8 @@ mod tests {
     #[test]
     fn tag_hash_and_checksums() {
         let got = meta(&words(1, VP | IPCS | L4CS | ERRORS.l4, 100), ERRORS);
-        let expected = RxMeta {
-            rss_hash: Some(0xdead_beef),
-            vlan_tci: Some(0x6005),
-            ip_checksum: Checksum::Good,
-            l4_checksum: Checksum::Bad,
-        };
+        let expected =
+            RxMeta { rss_hash: Some(0xdead_beef), vlan_tci: Some(0x6005), ip_checksum: Checksum::Good, l4_checksum: Checksum::Bad };
         assert_eq!(got, expected);
     }
 

@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     fmt, io,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
@@ -61,10 +61,15 @@ impl Slot {
 
     /// Runs `access` on the model, ahead of the next step.
     pub(crate) fn with_model<T>(&self, access: impl FnOnce(&mut dyn DeviceModel) -> T) -> T {
+        access(&mut *self.lock_ahead(&self.model))
+    }
+
+    /// Locks `model`, which is this slot's, ahead of the next step.
+    fn lock_ahead<'m, M: ?Sized>(&self, model: &'m Mutex<M>) -> MutexGuard<'m, M> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let mut model = lock(&self.model);
+        let model = lock(model);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
-        access(&mut *model)
+        model
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -138,7 +143,7 @@ impl<M: DeviceModel> SimDevice<M> {
 
     /// Looks into the model, or changes it.
     pub fn with<T>(&self, access: impl FnOnce(&mut M) -> T) -> T {
-        access(&mut lock(&self.model))
+        access(&mut self.slot.lock_ahead(&self.model))
     }
 
     /// One pass of this device alone. Says whether anything moved.

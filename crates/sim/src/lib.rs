@@ -9,7 +9,7 @@
 //! | [`host`], [`device`], [`thread`] | one simulated machine: its functions, its IOMMU domain, who runs the devices and when |
 //! | [`function`] | what a driver holds: the simulated side of `PciFunction` and `Bar` |
 //! | [`model`] | what a device model implements, and the doorbells that it gives out |
-//! | [`iommu`], [`memory`], [`fault`] | DMA memory, the devices' view of it, and what they may not do |
+//! | `iommu`, `memory`, [`fault`] | DMA memory, the devices' view of it, and what they may not do |
 //! | [`wire`] | what a device sends to and receives from: a link, a traffic source, a test |
 //! | [`frame`] | what devices do to frames: header parsing, checksums, receive-side scaling |
 //! | [`models`] | the devices |
@@ -21,14 +21,14 @@ pub mod fault;
 pub mod frame;
 pub mod function;
 pub mod host;
-pub mod iommu;
-pub mod memory;
 pub mod model;
 pub mod models;
 pub mod thread;
 pub mod wire;
 
 mod config;
+mod iommu;
+mod memory;
 
 pub use device::SimDevice;
 pub use fault::{DmaFault, FaultKind};

@@ -151,7 +151,8 @@ impl<B: Bar> Control<B> {
             }));
         };
         self.in_force.mac = Some(assigned);
-        let remedy = format!("the PF has assigned {assigned}, which is used; on the host: ip link set PF vf N mac {wanted}, then start again");
+        let remedy =
+            format!("the PF has assigned {assigned}, which is used; on the host: ip link set PF vf N mac {wanted}, then start again");
         granted.refused.push(Refusal { setting: Setting::Mac(wanted), remedy });
         Ok(())
     }
@@ -197,10 +198,7 @@ impl<B: Bar> Control<B> {
         let groups: Vec<MacAddr> = intent.multicast.iter().copied().collect();
         // More groups than a message holds: all of them, which the intent allows.
         let list = HashList::of(&groups);
-        let wanted = Promisc {
-            unicast: intent.promiscuous,
-            multicast: intent.promiscuous || intent.all_multicast || list.is_none(),
-        };
+        let wanted = Promisc { unicast: intent.promiscuous, multicast: intent.promiscuous || intent.all_multicast || list.is_none() };
         if let Some(list) = list.filter(|_| self.in_force.multicast != intent.multicast) {
             if self.agrees(Request::SetMulticast(list), "the PF's answer to SET_MULTICAST")? {
                 self.in_force.multicast.clone_from(&intent.multicast);

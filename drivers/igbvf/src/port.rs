@@ -11,7 +11,12 @@
 //! closes the gate, at which the queues take their buffers back. Where the device cannot be made to let go, the gate stays open and the
 //! rings are never freed: a leak is better than memory that a device writes after it was given to somebody else.
 
-use crate::{control::{self, Control, MAX_MTU_BYTES}, rx::{self, Rx, RxDesc}, stats::{self, Totals}, tx::{self, Tx, TxDesc}};
+use crate::{
+    control::{self, Control, MAX_MTU_BYTES},
+    rx::{self, Rx, RxDesc},
+    stats::{self, Totals},
+    tx::{self, Tx, TxDesc},
+};
 use std::time::Duration;
 use vfwire_core::{
     bar::Regs,
@@ -20,6 +25,8 @@ use vfwire_core::{
     error::{BusError, PortError},
     event::PortEvent,
     gate::{Gate, Pass},
+    path::Path,
+    poll::{Wait, poll_until},
     pool::Pool,
     port::{Granted, Intent, Link, Port, PortConfig, PortInfo, Queues},
     ring::{Deposit, RxRing, TxRing},
@@ -28,7 +35,7 @@ use vfwire_core::{
 use vfwire_intel_vf::mailbox::{Notice, Setback};
 use vfwire_spec::igbvf::{
     Family, IDS, REGISTER_BAR, REGISTER_BAR_BYTES, RING_MAX_DESC, RING_MIN_DESC,
-    regs::{self, DCTL_ENABLE, EI_ALL},
+    regs::{self, EI_ALL},
 };
 
 /// How long a queue may take to be enabled or disabled. Data sheets give no figure; Linux waits 10 ms.
@@ -52,8 +59,11 @@ pub struct IgbvfPort<F: PciFunction> {
 
 #[derive(Debug)]
 enum Life {
-    Stopped,
+    /// With the gate of the last start, whose queues may still be in the middle of a burst.
+    Stopped(Option<Gate>),
     Running(Box<Run>),
+    /// The device did not let go of its rings, which the queues still use.
+    Lost,
     Removed,
 }
 
@@ -65,8 +75,17 @@ struct Run {
     intent: Intent,
     rings: Vec<Pair>,
     room_bytes: u32,
-    /// The PF was reset, the device has let go, and the queues are on their way to rest.
-    waiting: bool,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Frames pass.
+    Up,
+    /// The PF was reset and must be told of this VF again. Says how it was noticed.
+    ResetDue(&'static str),
+    /// The application knows of it, the device has let go, and the queues are on their way to rest.
+    Waiting,
 }
 
 /// Where the rings of a queue pair are.
@@ -92,7 +111,7 @@ impl<F: PciFunction> IgbvfPort<F> {
             simulated: function.address().starts_with("sim:"),
         };
         let control = Control::new(regs.clone());
-        let (life, totals, link) = (Life::Stopped, Totals::default(), Link::default());
+        let (life, totals, link) = (Life::Stopped(None), Totals::default(), Link::default());
         let mut port = Self { regs, control, family, info, life, totals, link, function };
         port.negotiate(None)?;
         port.totals.begin(stats::read(&port.regs));
@@ -101,18 +120,13 @@ impl<F: PciFunction> IgbvfPort<F> {
 
     /// Resets the VF and speaks to the PF: with an intent, asks for all of it. Begins again, a few times, where the PF is reset meanwhile.
     fn negotiate(&mut self, intent: Option<&Intent>) -> Result<Granted, PortError> {
-        let mut tries = 0..STARTS_MAX;
-        loop {
+        for _ in 0..STARTS_MAX {
             let done = match intent {
                 Some(intent) => self.control.negotiate(intent),
                 None => self.control.begin().map(|()| Granted::default()),
             };
             match done {
-                Err(Setback::BeginAgain(_)) if tries.next().is_some() => {}
-                Err(Setback::BeginAgain(_)) => {
-                    let what = "the PF was reset again and again while this port began to talk to it; leave the PF alone and try again";
-                    return Err(PortError::State(what));
-                }
+                Err(Setback::BeginAgain(_)) => {}
                 Err(Setback::Failed(error)) => return Err(error),
                 Ok(granted) => {
                     self.info.mac = self.control.mac();
@@ -120,13 +134,17 @@ impl<F: PciFunction> IgbvfPort<F> {
                 }
             }
         }
+        Err(PortError::State("the PF was reset again and again while this port began to talk to it: leave the PF alone and try again"))
     }
 
     /// What the device cannot do is said before anything is touched.
     fn check(&self, config: &PortConfig) -> Result<(), PortError> {
-        match self.life {
-            Life::Stopped => {}
+        match &self.life {
+            Life::Stopped(gate) => at_rest(gate.as_ref())?,
             Life::Running(_) => return Err(PortError::State("the port is running: stop it before it is started again")),
+            Life::Lost => {
+                return Err(PortError::State("the device did not let go of its memory when it was stopped: close and open the port anew"));
+            }
             Life::Removed => return Err(BusError::Gone.into()),
         }
         config.pool.fits(self.function.dma().domain(), &self.info.address)?;
@@ -179,33 +197,34 @@ impl<F: PciFunction> IgbvfPort<F> {
     }
 
     /// Ends the current start, if there is one.
-    fn end(&mut self, next: Life) -> Result<(), PortError> {
-        let Life::Running(run) = std::mem::replace(&mut self.life, next) else { return Ok(()) };
+    fn end(&mut self) -> Result<(), PortError> {
+        let Life::Running(run) = std::mem::replace(&mut self.life, Life::Stopped(None)) else { return Ok(()) };
         self.link = Link::default();
         if let Err(error) = self.let_go() {
             run.deposit.lost();
+            self.life = Life::Lost;
             return Err(error);
         }
         run.gate.close();
         run.deposit.quiet();
+        self.life = Life::Stopped(Some(run.gate));
         Ok(())
     }
 
     /// The function is lost: whatever of it still works is stopped.
     fn remove(&mut self, cause: &'static str) -> PortEvent {
         // An error here means that the rings are kept for ever; there is nothing else to do about a device that leaves.
-        let _ = self.end(Life::Removed);
+        let _ = self.end();
         self.life = Life::Removed;
         PortEvent::Removed { cause }
     }
 
-    /// The PF has reset the function, or is about to.
+    /// The PF has reset the function, or is about to: brings the queues to rest.
     fn begin_reset(&mut self, cause: &'static str) -> Result<Option<PortEvent>, PortError> {
         self.let_go()?;
         let Life::Running(run) = &mut self.life else { return Ok(None) };
-        run.waiting = true;
+        run.phase = Phase::Waiting;
         run.gate.close();
-        self.link = Link::default();
         self.totals.resets += 1;
         Ok(Some(PortEvent::ResetStarted { cause }))
     }
@@ -227,7 +246,7 @@ impl<F: PciFunction> IgbvfPort<F> {
         self.totals.begin(stats::read(&self.regs));
         self.info.mac = self.control.mac();
         if let Life::Running(run) = &mut self.life {
-            run.waiting = false;
+            run.phase = Phase::Up;
             run.gate.open();
         }
         Ok(Some(PortEvent::Recovered { granted }))
@@ -235,15 +254,35 @@ impl<F: PciFunction> IgbvfPort<F> {
 
     /// What the port is due: removal is the caller's.
     fn look_after(&mut self) -> Result<Option<PortEvent>, PortError> {
-        let Life::Running(run) = &self.life else { return Ok(None) };
-        if run.waiting {
-            return self.recover();
+        match self.phase() {
+            None => return Ok(None),
+            Some(Phase::Waiting) => return self.recover(),
+            Some(Phase::ResetDue(_)) => {}
+            Some(Phase::Up) => {
+                self.update_counters()?;
+                self.listen()?;
+            }
         }
-        self.update_counters()?;
-        if let Some(Notice::BeginAgain(cause)) = self.control.notice()? {
-            return self.begin_reset(cause);
+        match self.phase() {
+            Some(Phase::ResetDue(cause)) => self.begin_reset(cause),
+            _ => self.look_at_link(),
         }
-        self.look_at_link()
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        match &self.life {
+            Life::Running(run) => Some(run.phase),
+            _ => None,
+        }
+    }
+
+    /// Hears what the PF has to say.
+    fn listen(&mut self) -> Result<(), PortError> {
+        let notice = self.control.notice()?;
+        if let (Life::Running(run), Some(Notice::BeginAgain(cause))) = (&mut self.life, notice) {
+            run.phase = Phase::ResetDue(cause);
+        }
+        Ok(())
     }
 
     fn look_at_link(&mut self) -> Result<Option<PortEvent>, PortError> {
@@ -282,6 +321,7 @@ impl<F: PciFunction> Port for IgbvfPort<F> {
     fn start(&mut self, config: &PortConfig) -> Result<Queues<Rx<F::Bar>, Tx<F::Bar>>, PortError> {
         // 1. Nothing is touched where the configuration cannot work.
         self.check(config)?;
+        let path = config.path()?;
         // 2. Reset, and ask the PF for everything. No interrupt is wanted.
         let granted = self.negotiate(Some(&config.intent))?;
         self.regs.write(regs::EIMC, EI_ALL);
@@ -291,33 +331,28 @@ impl<F: PciFunction> Port for IgbvfPort<F> {
         let (rx, tx) = self.rings(config, &deposit)?;
         let at = |rx: &RxRing<RxDesc>, tx: &TxRing<TxDesc>| Pair { rx: (rx.iova(), rx.len_bytes()), tx: (tx.iova(), tx.len_bytes()) };
         let rings: Vec<Pair> = rx.iter().zip(&tx).map(|(rx, tx)| at(rx, tx)).collect();
-        let run = Run { gate, deposit, intent: config.intent.clone(), rings, room_bytes: config.pool.data_bytes(), waiting: false };
+        let run = Run { gate, deposit, intent: config.intent.clone(), rings, room_bytes: config.pool.data_bytes(), phase: Phase::Up };
         // 4. Registers, and enabled. From here on the device may use the rings.
         let (rings, room_bytes) = (run.rings.clone(), run.room_bytes);
         self.life = Life::Running(Box::new(run));
         if let Err(error) = self.enable(&rings, room_bytes) {
             // The first error is the one that says why.
-            let _ = self.end(Life::Stopped);
+            let _ = self.end();
             return Err(error);
         }
         // 5. Buffers, and the tails, which mean nothing before their queue is enabled.
-        let (rx, tx) = self.queues(rx, tx, passes, config);
+        let (rx, tx) = self.queues((rx, tx), passes, &config.pool, path);
         // 6. Counters, from what the registers say now.
         self.totals.begin(stats::read(&self.regs));
         Ok(Queues { rx, tx, granted })
     }
 
     fn stop(&mut self) -> Result<(), PortError> {
-        if let Life::Running(run) = &self.life
-            && !run.waiting
-        {
+        if self.phase() == Some(Phase::Up) {
             // What the counters say before the end; a device that does not answer is the next line's to judge.
             let _ = self.update_counters();
         }
-        match self.life {
-            Life::Removed => Ok(()),
-            _ => self.end(Life::Stopped),
-        }
+        self.end()
     }
 
     fn apply(&mut self, intent: &Intent) -> Result<Granted, PortError> {
@@ -328,7 +363,7 @@ impl<F: PciFunction> Port for IgbvfPort<F> {
             return Err(PortError::setting("the MTU", intent.mtu_bytes, allowed));
         }
         run.intent = intent.clone();
-        if run.waiting {
+        if run.phase != Phase::Up {
             return Err(PortError::State("the port is in reset: this is asked for when it recovers, and its event says what came of it"));
         }
         match self.control.ask(intent) {
@@ -337,9 +372,11 @@ impl<F: PciFunction> Port for IgbvfPort<F> {
                 Ok(granted)
             }
             Err(Setback::Failed(error)) => Err(error),
-            Err(Setback::BeginAgain(_)) => {
-                self.control.begin_again();
-                Err(PortError::State("the PF was reset meanwhile: this is asked for when the port recovers, and its event says what came of it"))
+            Err(Setback::BeginAgain(cause)) => {
+                run.phase = Phase::ResetDue(cause);
+                Err(PortError::State(
+                    "the PF was reset meanwhile: this is asked for when the port recovers, and its event says what came of it",
+                ))
             }
         }
     }
@@ -354,19 +391,20 @@ impl<F: PciFunction> Port for IgbvfPort<F> {
             Some(_) | None => {}
         }
         match self.look_after() {
-            Err(PortError::Bus(BusError::Gone)) => Ok(Some(self.remove("the function does not answer any more: its registers read as all ones"))),
+            Err(PortError::Bus(BusError::Gone)) => {
+                Ok(Some(self.remove("the function does not answer any more: its registers read as all ones")))
+            }
             other => other,
         }
     }
 
     fn link(&self) -> Link {
-        self.link
+        // The link's bit stays set while the PF is down.
+        if self.phase() == Some(Phase::Up) { self.link } else { Link::default() }
     }
 
     fn stats(&mut self) -> PortStats {
-        if let Life::Running(run) = &self.life
-            && !run.waiting
-        {
+        if self.phase() == Some(Phase::Up) {
             // A device that is gone has nothing to add; `poll_control` says that it is gone.
             let _ = self.update_counters();
         }
@@ -374,7 +412,9 @@ impl<F: PciFunction> Port for IgbvfPort<F> {
     }
 }
 
+/// The rings of a start, and the queues that are made of them.
 type Rings = (Vec<RxRing<RxDesc>>, Vec<TxRing<TxDesc>>);
+type BothQueues<B> = (Vec<Rx<B>>, Vec<Tx<B>>);
 
 impl<F: PciFunction> IgbvfPort<F> {
     fn rings(&self, config: &PortConfig, deposit: &Deposit) -> Result<Rings, PortError> {
@@ -388,21 +428,17 @@ impl<F: PciFunction> IgbvfPort<F> {
     }
 
     /// Queues of enabled rings, with buffers posted.
-    fn queues(
-        &mut self,
-        rx: Vec<RxRing<RxDesc>>,
-        tx: Vec<TxRing<TxDesc>>,
-        passes: Vec<Pass>,
-        config: &PortConfig,
-    ) -> (Vec<Rx<F::Bar>>, Vec<Tx<F::Bar>>) {
+    fn queues(&mut self, (rx, tx): Rings, passes: Vec<Pass>, pool: &Pool, path: Path) -> BothQueues<F::Bar> {
         let (regs, totals) = (&self.regs, &mut self.totals);
-        let mut cache = config.pool.cache();
+        let mut cache = pool.cache();
         let mut passes = passes.into_iter();
-        let rx = (0..).zip(rx).zip(&mut passes).map(|((queue, ring), pass)| {
-            Rx::new(ring, regs.doorbell(regs::RDT.index(queue)), pass, config.path, &mut cache)
-        });
+        let rx = (0..)
+            .zip(rx)
+            .zip(&mut passes)
+            .map(|((queue, ring), pass)| Rx::new(ring, regs.doorbell(regs::RDT.index(queue)), pass, path, &mut cache));
         let rx: Vec<_> = rx.collect();
-        let tx = (0..).zip(tx).zip(passes).map(|((queue, ring), pass)| Tx::new(ring, regs.doorbell(regs::TDT.index(queue)), pass, config.path));
+        let tx =
+            (0..).zip(tx).zip(passes).map(|((queue, ring), pass)| Tx::new(ring, regs.doorbell(regs::TDT.index(queue)), pass, path));
         let tx: Vec<_> = tx.collect();
         rx.iter().enumerate().for_each(|(queue, rx)| totals.rx(queue).add(rx.counters()));
         tx.iter().enumerate().for_each(|(queue, tx)| totals.tx(queue).add(tx.counters()));
@@ -413,8 +449,18 @@ impl<F: PciFunction> IgbvfPort<F> {
 impl<F: PciFunction> Drop for IgbvfPort<F> {
     fn drop(&mut self) {
         // Where the device does not let go, its memory is kept for ever (`end`); nobody is left to be told.
-        let _ = self.end(Life::Removed);
+        let _ = self.end();
     }
+}
+
+/// Waits until no queue of an earlier start is in the middle of a burst: it could ring a doorbell of the new rings.
+fn at_rest(gate: Option<&Gate>) -> Result<(), PortError> {
+    const WAIT: Wait = Wait {
+        what: "the queues of the last start to come to rest",
+        limit: Duration::from_secs(1),
+        remedy: "drop them, or poll each once more",
+    };
+    poll_until(WAIT, || Ok(gate.is_none_or(Gate::all_idle).then_some(())))
 }
 
 /// The registers of a BAR that is as long as the data sheet says.
@@ -434,7 +480,6 @@ pub(crate) fn halves(iova: Iova) -> [u32; 2] {
 
 /// For a bounded wait: whether a bit of a register reads as awaited.
 pub(crate) fn bit(value: u32, mask: u32, set: bool) -> Result<Option<()>, PortError> {
-    debug_assert_eq!(mask.count_ones(), DCTL_ENABLE.count_ones());
     if value == u32::MAX {
         return Err(BusError::Gone.into());
     }

@@ -16,7 +16,9 @@ use vfwire_spec::{
     igbvf::{
         Family,
         desc::{RX_DROP_MASK, RX_IPE, RX_L4E},
-        regs::{self, DCTL_ENABLE, SRRCTL_BSIZEPACKET_MASK, SRRCTL_BSIZEPACKET_UNIT_BYTES, SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER, SRRCTL_DROP_EN},
+        regs::{
+            self, DCTL_ENABLE, SRRCTL_BSIZEPACKET_MASK, SRRCTL_BSIZEPACKET_UNIT_BYTES, SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER, SRRCTL_DROP_EN,
+        },
     },
     intel::adv::rx::{DD, EOP, LENGTH_SHIFT},
 };
@@ -67,6 +69,9 @@ const ENABLED: Wait = Wait {
 };
 const DISABLED: Wait = Wait { what: "a receive queue to be disabled", ..ENABLED };
 
+#[expect(clippy::cast_possible_truncation, reason = "1024")]
+const UNIT_BYTES: u32 = SRRCTL_BSIZEPACKET_UNIT_BYTES as u32;
+
 /// Tells the device of a ring whose buffers take `room_bytes`. The queue is disabled.
 pub(crate) fn configure_rx<B: Bar>(regs: &Regs<B>, queue: u32, iova: Iova, len_bytes: u32, room_bytes: u32) {
     let [low, high] = super::port::halves(iova);
@@ -76,7 +81,7 @@ pub(crate) fn configure_rx<B: Bar>(regs: &Regs<B>, queue: u32, iova: Iova, len_b
     regs.write(regs::RDH.index(queue), 0);
     regs.write(regs::RDT.index(queue), 0);
     // The unit is a KiB, so a remainder of the buffer stays unused; a frame longer than that goes on in the next one.
-    let size = (room_bytes / SRRCTL_BSIZEPACKET_UNIT_BYTES as u32).min(SRRCTL_BSIZEPACKET_MASK);
+    let size = (room_bytes / UNIT_BYTES).min(SRRCTL_BSIZEPACKET_MASK);
     regs.write(regs::SRRCTL.index(queue), size | SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER | SRRCTL_DROP_EN);
 }
 

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `rx.rs` | receive and refill, fused; frames that span buffers; what arrived damaged |
 //! | `tx.rs` | transmit, and the way home of what was sent |
-//! | `isa.rs`, `avx512.rs` | the runs of both, portable and for eight descriptors at once |
+//! | `isa.rs`, `avx2.rs`, `avx512.rs` | the runs of both: portable, for four descriptors at once, for eight |
 //! | `deposit.rs` | where rings wait until the device has let go of them |
 //!
 //! Accesses to descriptors: the done word is loaded atomically with acquire (or inside one wide load, whose 16-byte lanes are not torn).
@@ -17,18 +17,20 @@
 #![expect(unsafe_code, reason = "descriptors are DMA memory; the invariants are those of the module text")]
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod deposit;
 mod isa;
 mod rx;
 mod tx;
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use avx512::run_avx512;
 pub use deposit::Deposit;
 pub use isa::{Isa, Scalar};
 pub use rx::{Received, RxRing};
 pub use tx::{Sent, TxRing};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use {avx2::run_avx2, avx512::run_avx512};
 
 use crate::{
     dma::{DmaRegion, DmaSpace, Iova},

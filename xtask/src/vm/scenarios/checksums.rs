@@ -16,7 +16,7 @@ const ECHO_PORT: [u8; 2] = [0, 7];
 pub(super) fn checksums(lab: &mut Lab) -> Result<()> {
     let vf = lab.pfs[0][0].clone();
     let echo = start_echo(lab, &vf, "")?;
-    for bytes in [/*0,*/ 1, 2, 17, 18, 19, 100, 999, 1471, 1472] {
+    for bytes in [0, 1, 2, 17, 18, 19, 100, 999, 1471, 1472] {
         answered(lab, bytes).with_context(|| format!("a datagram of {bytes} bytes"))?;
     }
     for (what, at) in [("the header", IPV4_AT + 10), ("UDP", UDP_AT + 6), ("UDP, in its payload", PAYLOAD_AT + 50)] {

@@ -148,6 +148,7 @@ impl Ring {
     pub(super) fn write(&mut self, part: RingPart, value: u32, options: &IgbvfOptions, violations: &mut Violations) {
         if !self.is_off() && matches!(part, RingPart::BaseLow | RingPart::BaseHigh | RingPart::Length | RingPart::Head) {
             violations.record("a ring is set up while its queue is off", format_args!("{part:?} = {value:#x}"));
+            return;
         }
         match part {
             RingPart::BaseLow => self.base_low = value,

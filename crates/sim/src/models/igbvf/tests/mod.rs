@@ -79,6 +79,18 @@ impl Rig {
         self.regs.doorbell(regs::RDT.index(0)).ring(RING_DESC - 1);
     }
 
+    /// Both queues on again, whatever was done to them.
+    fn start_over(&self) {
+        self.regs.write(regs::CTRL, regs::CTRL_RST);
+        self.write_message(&Request::Reset.encode());
+        self.poll(PFACK | PFSTS);
+        self.set_up_rx();
+        self.enable_rx();
+        self.set_up_tx();
+        self.enable_tx();
+        self.regs.doorbell(regs::RDT.index(0)).ring(RING_DESC - 1);
+    }
+
     fn set_up_rx(&self) {
         for index in 0..RING_DESC as usize {
             raw::set_descriptor(&self.rx_ring, index, rx::read_format(self.buffer_iova(index)));

@@ -209,9 +209,12 @@ fn a_doorbell_takes_no_lock_and_is_counted() {
     assert_eq!(rings(), before + 1);
 }
 
+/// A check of the second word of a write-back.
+type Holds = fn(u64) -> bool;
+
 #[test]
 fn a_hostile_device_writes_what_it_likes() {
-    let cases: [(Hostile, fn(u64) -> bool); 4] = [
+    let cases: [(Hostile, Holds); 4] = [
         (Hostile::LengthBeyondBuffer, |word1| rx::length_bytes(word1) == 0xffff),
         (Hostile::NeverEop, |word1| word1 & (rx::DD | rx::EOP) == rx::DD),
         (Hostile::AllOnes, |word1| word1 == u64::MAX),

@@ -26,6 +26,50 @@ fn a_ring_is_aligned_and_its_length_too() {
 }
 
 #[test]
+fn a_ring_begins_empty_and_rests_before_it_is_turned_on_again() {
+    let rig = Rig::up(Rig::options());
+    rig.regs.write(regs::RXDCTL.index(0), regs::dctl_thresholds(16, 8, 1));
+    rig.regs.write(regs::RXDCTL.index(0), regs::DCTL_ENABLE | regs::dctl_thresholds(16, 8, 1));
+    assert_eq!(rig.rules_broken(), ["a queue is enabled again after it is off"]);
+    let rig = Rig::up(Rig::options());
+    rig.regs.write(regs::CTRL, regs::CTRL_RST);
+    // The tail is still where the last run left it.
+    assert!(!rig.enable_rx());
+    assert_eq!(rig.rules_broken(), ["head and tail are the same when a queue is enabled"]);
+}
+
+#[test]
+fn no_sequence_of_writes_panics() {
+    let rig = Rig::up(Rig::options());
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    let words = |region: &DmaRegion| region.len_bytes() / 16;
+    for _ in 0..20_000 {
+        let value = next();
+        let [low, high, what, ..] = value.to_le_bytes();
+        let (offset, small) = (u32::from(u16::from_le_bytes([low, high])) % 0x4000 & !3, u32::from(low));
+        use vfwire_core::bar::Bar;
+        let bar = rig.function.map_bar(BarIndex::ZERO).expect("a BAR");
+        match what % 8 {
+            0 => bar.write(offset, small),
+            1 => bar.write(offset, u32::from_le_bytes([low, high, what, low])),
+            2 => bar.write(offset % 0x40 | if high & 1 == 0 { 0x2800 } else { 0x3800 }, small),
+            3 => rig.start_over(),
+            4 => raw::set_descriptor(&rig.rx_ring, usize::from(low) % words(&rig.rx_ring), [next(), value & 1]),
+            5 => raw::set_descriptor(&rig.tx_ring, usize::from(low) % words(&rig.tx_ring), [rig.buffer_iova(0), next()]),
+            6 => rig.wire.push(frame_to(MAC, usize::from(low))),
+            _ => rig.regs.doorbell(regs::TDT.index(0)).ring(small),
+        }
+        rig.host.step();
+    }
+}
+
+#[test]
 fn the_split_control_is_right() {
     let good = 2 | regs::SRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER | regs::SRRCTL_DROP_EN;
     let cases = [
