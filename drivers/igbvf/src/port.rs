@@ -35,7 +35,7 @@ use vfwire_core::{
 use vfwire_intel_vf::mailbox::{Notice, Setback};
 use vfwire_spec::igbvf::{
     Family, IDS, REGISTER_BAR, REGISTER_BAR_BYTES, RING_MAX_DESC, RING_MIN_DESC,
-    regs::{self, EI_ALL},
+    regs::{self, DCTL_ENABLE, EI_ALL},
 };
 
 /// How long a queue may take to be enabled or disabled. Data sheets give no figure; Linux waits 10 ms.
@@ -276,10 +276,14 @@ impl<F: PciFunction> IgbvfPort<F> {
         }
     }
 
-    /// Hears what the PF has to say.
+    /// Hears what the PF has to say, and looks whether the device was reset without a word, as a function-level reset from outside does.
     fn listen(&mut self) -> Result<(), PortError> {
-        let notice = self.control.notice()?;
-        if let (Life::Running(run), Some(Notice::BeginAgain(cause))) = (&mut self.life, notice) {
+        let cause = match self.control.notice()? {
+            Some(Notice::BeginAgain(cause)) => Some(cause),
+            _ if !rx::is_enabled(&self.regs, 0)? => Some("the function was reset by somebody else: its queues are off"),
+            Some(Notice::Changed) | None => None,
+        };
+        if let (Life::Running(run), Some(cause)) = (&mut self.life, cause) {
             run.phase = Phase::ResetDue(cause);
         }
         Ok(())
@@ -437,8 +441,7 @@ impl<F: PciFunction> IgbvfPort<F> {
             .zip(&mut passes)
             .map(|((queue, ring), pass)| Rx::new(ring, regs.doorbell(regs::RDT.index(queue)), pass, path, &mut cache));
         let rx: Vec<_> = rx.collect();
-        let tx =
-            (0..).zip(tx).zip(passes).map(|((queue, ring), pass)| Tx::new(ring, regs.doorbell(regs::TDT.index(queue)), pass, path));
+        let tx = (0..).zip(tx).zip(passes).map(|((queue, ring), pass)| Tx::new(ring, regs.doorbell(regs::TDT.index(queue)), pass, path));
         let tx: Vec<_> = tx.collect();
         rx.iter().enumerate().for_each(|(queue, rx)| totals.rx(queue).add(rx.counters()));
         tx.iter().enumerate().for_each(|(queue, tx)| totals.tx(queue).add(tx.counters()));
@@ -478,10 +481,10 @@ pub(crate) fn halves(iova: Iova) -> [u32; 2] {
     [iova.0 as u32, (iova.0 >> 32) as u32]
 }
 
-/// For a bounded wait: whether a bit of a register reads as awaited.
-pub(crate) fn bit(value: u32, mask: u32, set: bool) -> Result<Option<()>, PortError> {
-    if value == u32::MAX {
-        return Err(BusError::Gone.into());
+/// Whether a queue's RXDCTL or TXDCTL says that it is enabled.
+pub(crate) fn is_enabled(control: u32) -> Result<bool, PortError> {
+    match control {
+        u32::MAX => Err(BusError::Gone.into()),
+        control => Ok(control & DCTL_ENABLE != 0),
     }
-    Ok(((value & mask != 0) == set).then_some(()))
 }

@@ -1,5 +1,6 @@
 //! Receive: the registers of a queue and the format of its descriptors. The loop is core's.
 
+use crate::port::{self, QUEUE_LIMIT, halves};
 use vfwire_core::{
     bar::{Bar, Regs},
     dma::Iova,
@@ -64,7 +65,7 @@ const THRESHOLDS: u32 = regs::dctl_thresholds(16, 8, 1);
 
 const ENABLED: Wait = Wait {
     what: "a receive queue to be enabled",
-    limit: super::port::QUEUE_LIMIT,
+    limit: QUEUE_LIMIT,
     remedy: "the device does not follow its data sheet; reset it (stop what uses it, start again)",
 };
 const DISABLED: Wait = Wait { what: "a receive queue to be disabled", ..ENABLED };
@@ -74,7 +75,7 @@ const UNIT_BYTES: u32 = SRRCTL_BSIZEPACKET_UNIT_BYTES as u32;
 
 /// Tells the device of a ring whose buffers take `room_bytes`. The queue is disabled.
 pub(crate) fn configure_rx<B: Bar>(regs: &Regs<B>, queue: u32, iova: Iova, len_bytes: u32, room_bytes: u32) {
-    let [low, high] = super::port::halves(iova);
+    let [low, high] = halves(iova);
     regs.write(regs::RDBAL.index(queue), low);
     regs.write(regs::RDBAH.index(queue), high);
     regs.write(regs::RDLEN.index(queue), len_bytes);
@@ -89,12 +90,17 @@ pub(crate) fn configure_rx<B: Bar>(regs: &Regs<B>, queue: u32, iova: Iova, len_b
 pub(crate) fn enable<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<(), PortError> {
     let register = regs::RXDCTL.index(queue);
     regs.write(register, THRESHOLDS | DCTL_ENABLE);
-    poll_until(ENABLED, || super::port::bit(regs.read(register), DCTL_ENABLE, true))
+    poll_until(ENABLED, || Ok(port::is_enabled(regs.read(register))?.then_some(())))
 }
 
 /// Disables a queue and waits until the device has let go of its ring.
 pub(crate) fn disable<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<(), PortError> {
     let register = regs::RXDCTL.index(queue);
     regs.write(register, THRESHOLDS);
-    poll_until(DISABLED, || super::port::bit(regs.read(register), DCTL_ENABLE, false))
+    poll_until(DISABLED, || Ok((!port::is_enabled(regs.read(register))?).then_some(())))
+}
+
+/// Whether the device serves a queue.
+pub(crate) fn is_enabled<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<bool, PortError> {
+    port::is_enabled(regs.read(regs::RXDCTL.index(queue)))
 }

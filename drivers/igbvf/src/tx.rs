@@ -1,5 +1,6 @@
 //! Transmit: the registers of a queue and the format of its descriptors. The loop is core's.
 
+use crate::port::{QUEUE_LIMIT, halves, is_enabled};
 use vfwire_core::{
     bar::{Bar, Regs},
     dma::Iova,
@@ -45,14 +46,14 @@ const THRESHOLDS: u32 = regs::dctl_thresholds(8, 1, 0);
 
 const ENABLED: Wait = Wait {
     what: "a transmit queue to be enabled",
-    limit: super::port::QUEUE_LIMIT,
+    limit: QUEUE_LIMIT,
     remedy: "the device does not follow its data sheet; reset it (stop what uses it, start again)",
 };
 const DISABLED: Wait = Wait { what: "a transmit queue to be disabled", ..ENABLED };
 
 /// Tells the device of a ring. The queue is disabled.
 pub(crate) fn configure_tx<B: Bar>(regs: &Regs<B>, queue: u32, iova: Iova, len_bytes: u32) {
-    let [low, high] = super::port::halves(iova);
+    let [low, high] = halves(iova);
     regs.write(regs::TDBAL.index(queue), low);
     regs.write(regs::TDBAH.index(queue), high);
     regs.write(regs::TDLEN.index(queue), len_bytes);
@@ -69,12 +70,12 @@ pub(crate) fn configure_tx<B: Bar>(regs: &Regs<B>, queue: u32, iova: Iova, len_b
 pub(crate) fn enable<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<(), PortError> {
     let register = regs::TXDCTL.index(queue);
     regs.write(register, THRESHOLDS | DCTL_ENABLE);
-    poll_until(ENABLED, || super::port::bit(regs.read(register), DCTL_ENABLE, true))
+    poll_until(ENABLED, || Ok(is_enabled(regs.read(register))?.then_some(())))
 }
 
 /// Disables a queue and waits until the device has let go of its ring.
 pub(crate) fn disable<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<(), PortError> {
     let register = regs::TXDCTL.index(queue);
     regs.write(register, THRESHOLDS);
-    poll_until(DISABLED, || super::port::bit(regs.read(register), DCTL_ENABLE, false))
+    poll_until(DISABLED, || Ok((!is_enabled(regs.read(register))?).then_some(())))
 }
