@@ -74,6 +74,10 @@ impl Station {
         if meta.vlan_tci.map(|tci| tci & 0xfff) != self.vlan {
             return false;
         }
+        // What short frames were padded with must not reach the checksums.
+        if let [0x08, 0x00, _, _, high, low] = frame.data().get(12..18).unwrap_or_default() {
+            frame.truncate(IPV4_AT + usize::from(u16::from_be_bytes([*high, *low])));
+        }
         let data = frame.data_mut();
         let asked = match data.get(12..14) {
             Some([0x08, 0x06]) => self.answer_arp(data),

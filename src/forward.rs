@@ -7,7 +7,7 @@
 //! **Where the transmit ring is full**, the frames that did not fit are kept, and tried again at each of the lane's next [`RETRIES`] polls.
 //! Nothing is received meanwhile, so frames wait in the receive ring and a short congestion loses none. What still does not fit is
 //! dropped and counted ([`LaneStats::dropped`]), and the lane goes on: a transmit side that is stuck, or in reset, does not stop the
-//! receive side from being polled. When the worker ends, the same holds: a last try, then what is left is dropped and counted.
+//! receive side from being polled. A worker that ends tries for another 100 ms, and then drops and counts what is left.
 //! So every frame received was sent, or is one that no device can send (the queue counts those), or was dropped here, or by the stage.
 
 use crate::{BufCache, Burst, Pool, RxQueue, TxQueue, cycles};
@@ -21,9 +21,9 @@ use vfwire_core::{
     stats::{Counters, CountersReader},
 };
 
-/// How often a lane tries again to send what did not fit, before it drops it. At some tens of nanoseconds a poll these are a few hundred
-/// microseconds, in which 1 Gbit/s drains a ring of 512 small frames.
-pub const RETRIES: u32 = 10_000;
+/// How often a lane tries again to send what did not fit, before it drops it. At some tens of nanoseconds a poll these are tens of
+/// milliseconds: a transmit side that has moved nothing for so long is stuck.
+pub const RETRIES: u32 = 1_000_000;
 
 /// How long a worker that ends lets the device send what it was given.
 const DRAIN: Wait = Wait { what: "the last frames to be sent", limit: Duration::from_millis(100), remedy: "the link may be down" };
@@ -139,6 +139,7 @@ impl Lane {
         Moved { received, sent }
     }
 
+    /// The burst holds what the ring did not take.
     #[cold]
     #[inline(never)]
     fn retry(&mut self, cache: &mut BufCache) -> Moved {
@@ -167,13 +168,12 @@ impl Lane {
 
     /// Sends what is left, and waits for the device to have sent it.
     fn finish(&mut self, cache: &mut BufCache) {
-        self.tx.tx_burst(cache, &mut self.burst);
-        self.give_up(cache);
         // A link that is down keeps its frames; that is no reason not to end.
         let _ = poll_until(DRAIN, || {
-            self.tx.reclaim(cache);
-            Ok((self.tx.in_flight() == 0).then_some(()))
+            self.tx.tx_burst(cache, &mut self.burst);
+            Ok((self.burst.is_empty() && self.tx.in_flight() == 0).then_some(()))
         });
+        self.give_up(cache);
     }
 }
 

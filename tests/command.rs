@@ -146,7 +146,7 @@ fn wrong_usage_is_2_and_says_what_is_right() {
         ("forward --mac 02:00:00:00:00:01", &["--mac", "--port"]),
         ("forward --port sim:igbvf --mac ff:ff:ff:ff:ff:ff", &["ff:ff:ff:ff:ff:ff"]),
         ("forward --path mmx", &["mmx", "scalar"]),
-        ("forward --buffers 0", &["pool", "buffers"]),
+        ("forward --buffers 1087", &["1088", "buffers"]),
     ] {
         refused(arguments, 2, words);
     }

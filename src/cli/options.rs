@@ -12,7 +12,7 @@ use vfwire::{Address, BURST_MAX, HugepageChoice, Intent, MacAddr, Path};
 /// switched the check off: `ip link set PF vf N spoofchk off`. Mode mac-swap needs that too for frames that were not sent to the VF's own
 /// address (broadcast, multicast, --promiscuous). Simulated PFs check as real ones do: `sim:igbvf,spoofchk=off` switches it off.
 ///
-/// Frames that find a transmit ring full wait for it a few hundred microseconds, and are then dropped and counted (tx_dropped).
+/// Frames that find a transmit ring full wait for it some tens of milliseconds, and are then dropped and counted (tx_dropped).
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// PCI address of a VF that is bound to vfio-pci, such as 0000:3b:02.1, or a simulated one, such as sim:igbvf,spoofchk=off; once or

@@ -35,8 +35,10 @@ pub(super) struct Ports {
 /// Opens all ports, then starts them.
 pub(super) fn start(options: &Options, console: &mut Console) -> Result<Ports, Failure> {
     let mut host = Host::with_pages(options.pages());
-    let ports = addresses(options).iter().map(|address| host.open(address)).collect::<Result<Vec<_>, _>>()?;
-    let pool = host.pool(PoolConfig::new(options.buffers.unwrap_or_else(|| buffers(options, ports.len()))))?;
+    let addresses = addresses(options);
+    let buffers = buffers(options, addresses.len())?;
+    let ports = addresses.iter().map(|address| host.open(address)).collect::<Result<Vec<_>, _>>()?;
+    let pool = host.pool(PoolConfig::new(buffers))?;
     if let Some(note) = host.memory_note() {
         console.say(note);
     }
@@ -85,12 +87,21 @@ fn addresses(options: &Options) -> Vec<String> {
     options.ports.iter().map(text).collect()
 }
 
-/// Enough for full rings, a full burst in each lane, and a worker's reserve. No more: buffers that are used again soon are still in the
-/// processor's cache.
-fn buffers(options: &Options, ports: usize) -> u32 {
-    let rings = u32::from(options.rx_desc) + u32::from(options.tx_desc);
+/// Those asked for; otherwise enough for full rings, a full burst in each lane, and a worker's reserve. No more: buffers that are used again
+/// soon are still in the processor's cache.
+fn buffers(options: &Options, ports: usize) -> Result<u32, Failure> {
     let ports = u32::try_from(ports).unwrap_or(u32::MAX);
-    ports.saturating_mul(rings + u32::from(options.burst)).saturating_add(WORKER_BUFFERS)
+    let all = |each: u32| ports.saturating_mul(each);
+    let (receive, transmit, burst) = (u32::from(options.rx_desc), u32::from(options.tx_desc), u32::from(options.burst));
+    // With fewer the receive rings take all of them, and nothing is ever received again.
+    let least = all(receive + burst);
+    match options.buffers {
+        None => Ok(all(receive + transmit + burst).saturating_add(WORKER_BUFFERS)),
+        Some(buffers) if buffers >= least => Ok(buffers),
+        Some(buffers) => Err(Failure::usage(format!(
+            "--buffers {buffers} is too few for {ports} receive rings of {receive} descriptors and bursts of {burst}: give {least} or more, or fewer --rx-desc"
+        ))),
+    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ impl Workers {
                 let pinned = core.is_none_or(core_affinity::set_for_current);
                 // The receiver waits for every worker, so it is there.
                 let _ = ready.send(if pinned { None } else { core });
+                drop(ready);
                 if pinned {
                     poll(worker, mode, &stop);
                 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod aarch64;
+mod bench;
 mod host;
 mod test;
 mod tidy;
@@ -17,6 +18,8 @@ enum Command {
     Test(test::Args),
     /// Check the rules that the compiler does not: floors, driver files, SAFETY comments, invariants
     Tidy,
+    /// Measure vfwire beside DPDK, draw the figures
+    Bench(bench::Args),
     /// Run the guest tests: a real kernel, real VFIO, emulated VFs
     Vm(vm::Args),
 }
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
+        Command::Bench(args) => bench::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

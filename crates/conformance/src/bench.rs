@@ -8,7 +8,7 @@ use crate::{
     frames,
 };
 use std::{
-    thread,
+    fmt, thread,
     time::{Duration, Instant},
 };
 use vfwire_core::{
@@ -70,13 +70,15 @@ impl Setup {
     }
 
     /// The same with rings of `desc` descriptors.
-    pub fn rings(self, desc: u16) -> Self {
-        Self { rx_desc: desc, tx_desc: desc, ..self }
+    #[must_use]
+    pub fn rings(&self, desc: u16) -> Self {
+        Self { rx_desc: desc, tx_desc: desc, ..self.clone() }
     }
 
     /// The same with this intent.
-    pub fn intent(self, intent: Intent) -> Self {
-        Self { intent, ..self }
+    #[must_use]
+    pub fn intent(&self, intent: Intent) -> Self {
+        Self { intent, ..self.clone() }
     }
 
     /// The configuration of the start.
@@ -126,13 +128,34 @@ impl Setup {
     }
 }
 
+/// Fails where `got` is not `expected`, and says where they part without printing thousands of bytes.
+#[track_caller]
+pub fn assert_same(got: &[Vec<u8>], expected: &[Vec<u8>], what: impl fmt::Display) {
+    if got == expected {
+        return;
+    }
+    let at = got.iter().zip(expected).take_while(|(got, expected)| got == expected).count();
+    let shape = |frame: Option<&Vec<u8>>| match frame {
+        Some(frame) => format!("{} bytes, {:02x?}…", frame.len(), &frame[..frame.len().min(32)]),
+        None => "nothing".into(),
+    };
+    let (left, right) = (shape(got.get(at)), shape(expected.get(at)));
+    panic!("{what}: {} frames for {}; frame {at} is {left}; expected {right}", got.len(), expected.len());
+}
+
 /// A frame as a scenario received it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Arrived {
     /// All of its bytes.
     pub bytes: Vec<u8>,
     /// What the device said of it.
     pub meta: RxMeta,
+}
+
+impl fmt::Debug for Arrived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes, {:?}", self.bytes.len(), self.meta)
+    }
 }
 
 /// A port on a simulated host.
@@ -334,9 +357,15 @@ impl<F: Fixture> Bench<F> {
         let to = self.mac();
         let frames: Vec<_> = (0..20).map(|number| frames::frame(to, len_bytes, number)).collect();
         self.sent();
-        self.inject(frames.clone());
-        assert_eq!(self.forward(32), frames.len(), "frames of {len_bytes} bytes were received");
-        assert_eq!(self.sent(), frames, "what was received was sent");
+        self.assert_comes_back(&frames, 32, format_args!("frames of {len_bytes} bytes"));
+    }
+
+    /// `frames` go in, are forwarded in bursts of at most `limit`, and come out as they were.
+    #[track_caller]
+    pub fn assert_comes_back(&mut self, frames: &[Vec<u8>], limit: usize, what: impl fmt::Display) {
+        self.inject(frames.to_vec());
+        assert_eq!(self.forward(limit), frames.len(), "{what}: received");
+        assert_same(&self.sent(), frames, what);
     }
 
     /// What the port has to tell now. Errors fail the test.
@@ -347,6 +376,17 @@ impl<F: Fixture> Bench<F> {
             assert!(events.len() < 100, "events without end: {:?}", &events[90..]);
         }
         events
+    }
+
+    /// Receives into nothing and sends nothing, on every queue.
+    fn poll_queues(&mut self, burst: &mut Burst) {
+        for rx in &mut self.rx {
+            rx.rx_burst(&mut self.cache, burst);
+            burst.clear(&mut self.cache);
+        }
+        for tx in &mut self.tx {
+            tx.tx_burst(&mut self.cache, burst);
+        }
     }
 
     /// Lets every queue notice what the port wants of it. They must move nothing.
@@ -379,20 +419,38 @@ impl<F: Fixture> Bench<F> {
                 Err(error) => last_error = Some(error),
             }
             self.host.step();
-            self.rx.iter_mut().for_each(|rx| drop(rx.rx_burst(&mut self.cache, &mut burst)));
-            burst.clear(&mut self.cache);
-            self.tx.iter_mut().for_each(|tx| drop(tx.tx_burst(&mut self.cache, &mut burst)));
+            self.poll_queues(&mut burst);
             thread::sleep(Duration::from_micros(100));
         }
         panic!("no {what} came; events: {events:?}; last error: {last_error:?}");
     }
 
-    /// Waits until the port has recovered, and says what was granted.
+    /// Waits until the port has recovered and every queue has begun again, and says what was granted.
     pub fn await_recovered(&mut self) -> Granted {
+        let granted = self.await_recovered_event();
+        self.poll_queues(&mut self.pool.burst(BURST_MAX));
+        granted
+    }
+
+    fn await_recovered_event(&mut self) -> Granted {
         match self.await_event("Recovered", |event| matches!(event, PortEvent::Recovered { .. })).pop() {
             Some(PortEvent::Recovered { granted }) => granted,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Looks after the port until it has nothing more to tell, whatever it tells.
+    pub fn await_quiet(&mut self) {
+        let mut quiet = 0;
+        for _ in 0..1000 {
+            quiet = if matches!(self.port().poll_control(), Ok(None)) { quiet + 1 } else { 0 };
+            if quiet == 5 {
+                return;
+            }
+            self.settle();
+            self.poll_queues(&mut self.pool.burst(BURST_MAX));
+        }
+        panic!("the port does not come to rest");
     }
 
     /// The device may keep buffers for ever: it is gone, or does not let go.

@@ -17,12 +17,12 @@ use vfwire_spec::net::{ETH_FCS_BYTES, MacAddr};
 pub fn counters_begin_at_zero<F: Fixture>() {
     for counters_start in [0, 12_345, u32::MAX] {
         let options = Options { counters_start, ..F::TRAITS.options };
-        let setup = Setup { options, queue_pairs: 2, ..Setup::new::<F>() };
+        let setup = Setup { options, queue_pairs: F::TRAITS.options.queue_pairs, ..Setup::new::<F>() };
         let mut bench = setup.probe::<F>();
         assert_eq!(bench.stats().device, DeviceStats::default(), "before the start");
         bench.start();
-        let stats = bench.stats();
-        assert_eq!((stats.rx, stats.tx), (vec![RxStats::default(); 2], vec![TxStats::default(); 2]));
+        let (stats, pairs) = (bench.stats(), usize::from(setup.queue_pairs));
+        assert_eq!((stats.rx, stats.tx), (vec![RxStats::default(); pairs], vec![TxStats::default(); pairs]));
         assert_eq!((stats.device, stats.resets), (DeviceStats::default(), 0));
     }
 }
@@ -55,7 +55,8 @@ pub fn only_what_came_is_counted<F: Fixture>() {
     let mut bench = Setup::new::<F>().intent(Intent { all_multicast: true, ..Intent::default() }).start::<F>();
     let (to, group) = (bench.mac(), MacAddr([0x01, 0, 0x5e, 1, 2, 3]));
     let before = bench.model(|model| F::filtered_frames(model));
-    let got = bench.receive_of([frame(to, 60, 1), frame(STRANGER, 60, 2), frame(group, 60, 3), frame(STRANGER, 60, 4), frame(group, 60, 5)]);
+    let got =
+        bench.receive_of([frame(to, 60, 1), frame(STRANGER, 60, 2), frame(group, 60, 3), frame(STRANGER, 60, 4), frame(group, 60, 5)]);
     assert_eq!(got.len(), 3);
     assert_eq!(bench.model(|model| F::filtered_frames(model)) - before, 2);
     let stats = bench.stats();
@@ -93,6 +94,8 @@ pub fn statistics_survive_starts<F: Fixture>() {
         if round % 2 == 0 {
             bench.rx.clear();
             bench.tx.clear();
+        } else {
+            bench.poll_queues_in_reset();
         }
         bench.start();
         let started = bench.stats();
@@ -124,7 +127,8 @@ pub fn bursts_do_not_allocate<F: Fixture>() {
     let control = allocation_counter::measure(|| drop(std::hint::black_box(vec![1_u8])));
     assert_eq!(control.count_total, 1, "allocations are counted");
     for setup in Setup::on_every_path::<F>() {
-        for (intent, lengths) in [(Intent::default(), [60, 300, 1514]), (Intent { mtu_bytes: 9000, ..Intent::default() }, [60, 5000, 9014])] {
+        for (intent, lengths) in [(Intent::default(), [60, 300, 1514]), (Intent { mtu_bytes: 9000, ..Intent::default() }, [60, 5000, 9014])]
+        {
             let mut bench = setup.clone().intent(intent).start::<F>();
             let (to, mut burst) = (bench.mac(), bench.pool.burst(BURST_MAX));
             for (round, len_bytes) in (0..60).zip(lengths.into_iter().cycle()) {

@@ -1,7 +1,7 @@
 //! What a port receives: its address, VLANs, multicast groups, everything. What is not granted is said, with what to do about it.
 
 use crate::{
-    bench::{Bench, Setup},
+    bench::{Bench, Setup, assert_same},
     fixture::{Fixture, Options},
     frames::{PEER, STRANGER, frame, tagged},
 };
@@ -36,7 +36,7 @@ pub fn joined_vlans_are_received<F: Fixture>() {
         assert!(bench.granted.refused.is_empty());
         let to = bench.mac();
         for tci in [1, 100, 0x6064, 0xf064, 4094] {
-            let plain = frame(to, 80, u64::from(tci));
+            let plain = frame(to, 80, usize::from(tci));
             let got = bench.receive_of([tagged(&plain, tci)]);
             assert_eq!(got.len(), 1, "TCI {tci:#x}");
             assert_eq!((&got[0].bytes, got[0].meta.vlan_tci), (&plain, Some(tci)));
@@ -53,7 +53,7 @@ pub fn joined_vlans_are_received<F: Fixture>() {
 pub fn vlans_change_at_run_time<F: Fixture>() {
     let mut bench = Setup::new::<F>().start::<F>();
     let to = bench.mac();
-    let of = |id: u16| tagged(&frame(to, 80, u64::from(id)), id);
+    let of = |id: u16| tagged(&frame(to, 80, usize::from(id)), id);
     for joined in [&[10][..], &[10, 20], &[20, 30], &[], &[10]] {
         let granted = bench.port().apply(&vlans(joined)).expect("the PF answers");
         assert!(granted.refused.is_empty());
@@ -67,12 +67,15 @@ pub fn vlans_change_at_run_time<F: Fixture>() {
 /// The device puts a tag into frames that ask for one, long ones too.
 pub fn tags_are_inserted<F: Fixture>() {
     let mut bench = Setup::new::<F>().intent(vlans(&[5, 100])).start::<F>();
-    let plain = |number: u64| frame(PEER, 60 + 1454 * (number as usize % 2), number);
+    let plain = |number: usize| frame(PEER, 60 + 1454 * (number % 2), number);
     let asked = [None, Some(0x6064), Some(0x6064), None, Some(5), Some(0xe005), None];
-    let frames: Vec<_> = (0..).zip(asked).map(|(number, tci)| (plain(number), tci.map_or(TxOffload::default(), |tci| TxOffload::default().vlan(tci)))).collect();
+    let frames: Vec<_> = (0..)
+        .zip(asked)
+        .map(|(number, tci)| (plain(number), tci.map_or(TxOffload::default(), |tci| TxOffload::default().vlan(tci))))
+        .collect();
     let expected: Vec<_> = (0..).zip(asked).map(|(number, tci)| tci.map_or(plain(number), |tci| tagged(&plain(number), tci))).collect();
     for _ in 0..100 {
-        assert_eq!(bench.send(0, &frames), expected);
+        assert_same(&bench.send(0, &frames), &expected, "tags");
     }
 }
 
@@ -80,7 +83,7 @@ pub fn tags_are_inserted<F: Fixture>() {
 pub fn tags_of_the_application_pass<F: Fixture>() {
     let mut bench = Setup::new::<F>().intent(vlans(&[100])).start::<F>();
     let frames = [tagged(&frame(PEER, 60, 1), 100), tagged(&frame(PEER, 1514, 2), 100)];
-    assert_eq!(bench.send_plain(frames.clone()), frames);
+    assert_same(&bench.send_plain(frames.clone()), &frames, "tags of the application");
 }
 
 /// Broadcast always comes; multicast where it was asked for; other stations' frames do not.
@@ -197,6 +200,7 @@ pub fn the_random_address_stays<F: Fixture>() {
     let mac = bench.mac();
     for _ in 0..3 {
         bench.port().stop().expect("it runs");
+        bench.poll_queues_in_reset();
         bench.start();
         assert_is_mac(&mut bench, mac);
     }

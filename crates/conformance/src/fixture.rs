@@ -56,7 +56,7 @@ pub trait Fixture: 'static {
     fn model(options: &Options) -> Self::Model;
 
     /// What the driver did to the device that its data sheet forbids, as sentences.
-    fn violations(model: &Self::Model) -> Vec<String>;
+    fn violations(model: &mut Self::Model) -> Vec<String>;
 
     /// The unicast address that the device receives frames for now.
     fn mac(model: &Self::Model) -> Option<MacAddr>;
@@ -117,16 +117,18 @@ pub enum Request {
 /// What a broken or evil device does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hostility {
-    /// It says that each received frame is longer than the buffer.
-    LongerThanBuffer,
+    /// It says that each received frame is longer than its buffer.
+    LengthBeyondBuffer,
     /// It writes descriptors back without ever ending a frame.
     NeverEnds,
-    /// It takes frames and never reports that it sent them.
-    NeverReports,
-    /// It puts random words, drawn from this seed, into everything that it writes back.
+    /// It sets every bit of what it writes back.
+    AllOnes,
+    /// It says that received frames have no bytes.
+    ZeroLength,
+    /// It completes descriptors that were never posted.
+    OutOfNowhere,
+    /// It completes received frames with random words, drawn from this seed.
     Random(u64),
-    /// Registers that say where it is in a ring read outside of the ring.
-    HeadOutside,
 }
 
 /// The port of a fixture's driver.

@@ -9,8 +9,9 @@ pub const PEER: MacAddr = MacAddr([0x02, 0, 0x5e, 0, 0x53, 1]);
 pub const STRANGER: MacAddr = MacAddr([0x02, 0, 0x5e, 0, 0x53, 2]);
 
 /// A frame of `len_bytes` whose bytes depend on `number`, so that no other frame and no shifted one equals it.
-pub fn frame(to: MacAddr, len_bytes: usize, number: u64) -> Vec<u8> {
+pub fn frame(to: MacAddr, len_bytes: usize, number: usize) -> Vec<u8> {
     let mut frame = header(to, PEER, ETHERTYPE_EXPERIMENTAL);
+    let number = number as u64;
     frame.extend(number.to_be_bytes());
     let mut state = number ^ (len_bytes as u64) << 48 ^ 0x9e37_79b9_7f4a_7c15;
     while frame.len() < len_bytes {
@@ -25,8 +26,8 @@ pub fn frame(to: MacAddr, len_bytes: usize, number: u64) -> Vec<u8> {
 }
 
 /// The `number` that [`frame`] was made with.
-pub fn number_of(frame: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(*frame.get(14..)?.first_chunk()?))
+pub fn number_of(frame: &[u8]) -> Option<usize> {
+    usize::try_from(u64::from_be_bytes(*frame.get(14..)?.first_chunk()?)).ok()
 }
 
 /// The same frame with a VLAN tag (IEEE 802.1Q, 9.3).

@@ -1,7 +1,7 @@
 //! Frames that span buffers, both ways, and frames that are too long or too short.
 
 use crate::{
-    bench::Setup,
+    bench::{Setup, assert_same},
     fixture::Fixture,
     frames::{self, PEER, frame},
 };
@@ -28,11 +28,9 @@ pub fn long_frames_span_buffers<F: Fixture>() {
             let (to, room) = (bench.mac(), bench.pool.data_bytes() as usize);
             let edges = [1024, room, room & !1023, 2 * room, 2 * (room & !1023), 4096, 8192, JUMBO_BYTES];
             let sizes = edges.into_iter().flat_map(|edge| edge - 2..edge + 3).chain((60..JUMBO_BYTES).step_by(487));
-            let frames: Vec<_> = sizes.filter(|&len| len <= JUMBO_BYTES).map(|len_bytes| frame(to, len_bytes, len_bytes as u64)).collect();
+            let frames: Vec<_> = sizes.filter(|&len| len <= JUMBO_BYTES).map(|len_bytes| frame(to, len_bytes, len_bytes)).collect();
             for frames in frames.chunks(12) {
-                bench.inject(frames.to_vec());
-                assert_eq!(bench.forward(5), frames.len(), "buffers of {data_bytes}, {}", setup.path);
-                assert!(bench.sent() == frames, "buffers of {data_bytes}, {}: bytes", setup.path);
+                bench.assert_comes_back(frames, 5, format_args!("buffers of {data_bytes}, {}", setup.path));
             }
             let bytes: usize = frames.iter().map(Vec::len).sum();
             let stats = bench.stats();
@@ -46,12 +44,10 @@ pub fn long_frames_span_buffers<F: Fixture>() {
 /// An ordinary frame in buffers smaller than it.
 pub fn ordinary_frames_in_small_buffers<F: Fixture>() {
     for setup in Setup::on_every_path::<F>() {
-        let mut bench = Setup { pool: PoolConfig { buffers: 2048, data_bytes: 1024 }, ..setup }.start::<F>();
+        let mut bench = Setup { pool: PoolConfig { buffers: 2048, data_bytes: 1024 }, ..setup.clone() }.start::<F>();
         let to = bench.mac();
-        let frames: Vec<_> = (0..200).map(|number| frame(to, 900 + 3 * number as usize, number)).collect();
-        bench.inject(frames.clone());
-        assert_eq!(bench.forward(17), frames.len());
-        assert!(bench.sent() == frames);
+        let frames: Vec<_> = (0..200).map(|number| frame(to, 900 + 3 * number, number)).collect();
+        bench.assert_comes_back(&frames, 17, setup.path);
     }
 }
 
@@ -60,12 +56,10 @@ pub fn long_and_short_frames_mixed<F: Fixture>() {
     for setup in Setup::on_every_path::<F>() {
         let mut bench = setup.rings(64).intent(jumbo()).start::<F>();
         let to = bench.mac();
-        for round in 0..150u64 {
-            let lengths = [60, 8999, 61, 1514, 2048, 2049, 300, 4500][..1 + (round % 8) as usize].iter();
+        for round in 0..150 {
+            let lengths = [60, 8999, 61, 1514, 2048, 2049, 300, 4500][..1 + round % 8].iter();
             let frames: Vec<_> = lengths.map(|&len_bytes| frame(to, len_bytes, round)).collect();
-            bench.inject(frames.clone());
-            assert_eq!(bench.forward(3), frames.len(), "{}, round {round}", setup.path);
-            assert!(bench.sent() == frames, "{}, round {round}", setup.path);
+            bench.assert_comes_back(&frames, 3, format_args!("{}, round {round}", setup.path));
         }
     }
 }
@@ -100,7 +94,7 @@ pub fn unsendable_frames_are_counted<F: Fixture>() {
             frame(PEER, 1, 0),
         ];
         let mixed = [&bad[0], &good[0], &bad[1], &bad[2], &good[1], &good[2], &bad[3]];
-        assert_eq!(bench.send_plain(mixed.map(Clone::clone)), good, "{}", setup.path);
+        assert_same(&bench.send_plain(mixed.map(Clone::clone)), &good, setup.path);
         let stats = bench.stats().tx[0];
         assert_eq!((stats.frames, stats.unsendable), (3, 4));
         assert_eq!(stats.bytes, good.iter().map(|frame| frame.len() as u64).sum::<u64>());
@@ -114,10 +108,10 @@ pub fn unsendable_frames_are_counted<F: Fixture>() {
 /// A frame of too many segments is dropped and counted, and one of as many as a frame may have is sent.
 pub fn chains_of_many_segments<F: Fixture>() {
     let mut bench = Setup::new::<F>().start::<F>();
-    let whole = frame(PEER, 1514, 5);
+    let one = [frame(PEER, 1514, 5)];
     for (part_bytes, sent) in [(95, true), (700, true), (20, false)] {
         let mut burst = bench.pool.burst(4);
-        let mut parts = whole.chunks(part_bytes);
+        let mut parts = one[0].chunks(part_bytes);
         let first = bench.packet(parts.next().expect("1514 bytes"));
         burst.push(first).expect("it has room");
         for part in parts {
@@ -125,7 +119,7 @@ pub fn chains_of_many_segments<F: Fixture>() {
             burst.append_segment(0, segment);
         }
         bench.flush(0, &mut burst);
-        assert_eq!(bench.sent(), if sent { vec![whole.clone()] } else { vec![] }, "segments of {part_bytes} bytes");
+        assert_same(&bench.sent(), if sent { &one } else { &[] }, format_args!("segments of {part_bytes} bytes"));
     }
     assert_eq!(bench.stats().tx[0].unsendable, 1);
     bench.assert_traffic_flows(60);

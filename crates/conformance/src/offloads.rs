@@ -1,7 +1,7 @@
 //! Checksums: what the device says of received ones, and the ones that it puts in.
 
 use crate::{
-    bench::Setup,
+    bench::{Setup, assert_same},
     filters::vlans,
     fixture::Fixture,
     frames::{Datagram, PEER, frame, tagged},
@@ -13,8 +13,12 @@ use vfwire_core::{
 
 /// TCP and UDP over IPv4 and IPv6.
 fn kinds(payload_bytes: usize) -> [Datagram; 4] {
-    [(false, L4::Udp), (false, L4::Tcp), (true, L4::Udp), (true, L4::Tcp)]
-        .map(|(ipv6, l4)| Datagram { ipv6, l4, source_port: 4000, payload_bytes })
+    [(false, L4::Udp), (false, L4::Tcp), (true, L4::Udp), (true, L4::Tcp)].map(|(ipv6, l4)| Datagram {
+        ipv6,
+        l4,
+        source_port: 4000,
+        payload_bytes,
+    })
 }
 
 fn asking(datagram: &Datagram) -> TxOffload {
@@ -86,10 +90,10 @@ pub fn checksums_are_inserted<F: Fixture>() {
         for payload_bytes in [18, 19, 20, 100, 999, 1440] {
             let asked: Vec<_> = kinds(payload_bytes).map(|datagram| (datagram.unsummed(PEER, from), asking(&datagram))).into();
             let expected: Vec<_> = kinds(payload_bytes).map(|datagram| datagram.frame(PEER, from)).into();
-            assert_eq!(bench.send(0, &asked), expected, "{payload_bytes} bytes of payload");
+            assert_same(&bench.send(0, &asked), &expected, format_args!("{payload_bytes} bytes of payload"));
             let asked: Vec<_> = asked.into_iter().map(|(frame, asked)| (frame, asked.vlan(0x4007))).collect();
             let expected: Vec<_> = expected.iter().map(|frame| tagged(frame, 0x4007)).collect();
-            assert_eq!(bench.send(0, &asked), expected, "{payload_bytes} bytes of payload, with a tag");
+            assert_same(&bench.send(0, &asked), &expected, format_args!("{payload_bytes} bytes of payload, with a tag"));
         }
         // The headers' checksum alone.
         let datagram = kinds(64)[0];
@@ -138,7 +142,7 @@ pub fn checksums_over_several_buffers<F: Fixture>() {
     let (own, payload_bytes) = (bench.mac(), 8000);
     for datagram in kinds(payload_bytes) {
         let whole = datagram.frame(PEER, own);
-        assert_eq!(bench.send(0, &[(datagram.unsummed(PEER, own), asking(&datagram))]), [whole]);
+        assert_same(&bench.send(0, &[(datagram.unsummed(PEER, own), asking(&datagram))]), &[whole], format_args!("{datagram:?}"));
         let got = bench.receive_of([datagram.frame(own, PEER)]).remove(0);
         assert_eq!((got.bytes, got.meta.l4_checksum), (datagram.frame(own, PEER), Checksum::Good));
     }

@@ -1,7 +1,7 @@
 //! Too much of everything: full rings, empty pools. Nothing is lost that is not counted, nothing stays stuck.
 
 use crate::{
-    bench::{Arrived, Setup},
+    bench::{Arrived, Setup, assert_same},
     fixture::Fixture,
     frames::{self, frame},
     traffic::numbered,
@@ -45,7 +45,7 @@ pub fn a_full_transmit_ring_keeps_the_rest<F: Fixture>() {
                 }
                 bench.flush(0, &mut burst);
             }
-            assert!(bench.sent() == frames, "{}: nothing lost, nothing overtaken", setup.path);
+            assert_same(&bench.sent(), &frames, format_args!("{}: a ring of {size_desc}", setup.path));
         }
     }
 }
@@ -84,9 +84,9 @@ pub fn a_full_receive_ring_drops_and_counts<F: Fixture>() {
         }
         let stats = bench.stats();
         assert_eq!(stats.rx[0].frames, received.len() as u64);
-        assert!(received.len() as u64 >= 5 * 50 && (received.len() as u64) < sent, "a ring of 64 held {} of {sent}", received.len());
+        assert!((5 * 50..sent).contains(&received.len()), "a ring of 64 held {} of {sent}", received.len());
         if F::TRAITS.counts_missed {
-            assert_eq!(stats.rx[0].frames + stats.rx[0].no_descriptor, sent, "received and dropped make up what was sent");
+            assert_eq!(stats.rx[0].frames + stats.rx[0].no_descriptor, sent as u64, "received and dropped make up what was sent");
             assert_eq!(bench.stats().rx[0].no_descriptor, stats.rx[0].no_descriptor, "counted once");
         }
         assert_eq!(stats.rx[0].errors, 0);
@@ -125,7 +125,7 @@ pub fn an_exhausted_pool_recovers<F: Fixture>() {
             assert_eq!(stats.frames - before.frames, (in_hand + rest.len()) as u64);
             if F::TRAITS.counts_missed {
                 let accounted = stats.frames - before.frames + stats.no_descriptor - before.no_descriptor;
-                assert_eq!(accounted, sent, "{}: received and dropped make up what was sent", setup.path);
+                assert_eq!(accounted, sent as u64, "{}: received and dropped make up what was sent", setup.path);
             }
             bench.assert_traffic_flows(1514);
         }

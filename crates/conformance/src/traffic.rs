@@ -1,7 +1,7 @@
 //! Frames go in and come out: every size, every burst, in order, round and round the rings.
 
 use crate::{
-    bench::{Bench, Setup},
+    bench::{Bench, Setup, assert_same},
     fixture::Fixture,
     frames::{self, frame},
 };
@@ -19,10 +19,8 @@ pub fn every_size_comes_back_unchanged<F: Fixture>() {
         let to = bench.mac();
         let sizes: Vec<_> = (ETH_MIN_FRAME_BYTES..=ETH_MAX_FRAME_BYTES).collect();
         for sizes in sizes.chunks(100) {
-            let frames: Vec<_> = sizes.iter().map(|&len_bytes| frame(to, len_bytes, len_bytes as u64)).collect();
-            bench.inject(frames.clone());
-            assert_eq!(bench.forward(32), frames.len());
-            assert_eq!(bench.sent(), frames, "{}: frames of {} bytes and more", setup.path, sizes[0]);
+            let frames: Vec<_> = sizes.iter().map(|&len_bytes| frame(to, len_bytes, len_bytes)).collect();
+            bench.assert_comes_back(&frames, 32, format_args!("{}: frames of {} bytes and more", setup.path, sizes[0]));
         }
     }
 }
@@ -40,7 +38,7 @@ pub fn every_burst_length_is_served_in_one_call<F: Fixture>() {
             assert_eq!(bench.tx[0].tx_burst(&mut bench.cache, &mut burst), count, "{}: given to the device at once", setup.path);
             assert!(burst.is_empty());
             bench.settle();
-            assert_eq!(bench.sent(), frames, "{}: a burst of {count}", setup.path);
+            assert_same(&bench.sent(), &frames, format_args!("{}: a burst of {count}", setup.path));
         }
     }
 }
@@ -64,7 +62,7 @@ pub fn any_limit_serves_what_is_there<F: Fixture>() {
                     burst.clear(&mut bench.cache);
                     left -= got;
                 }
-                assert!(numbers.into_iter().eq(0..count as u64), "{}: order", setup.path);
+                assert!(numbers.into_iter().eq(0..count), "{}: order", setup.path);
                 assert_eq!(bench.rx[0].rx_burst(&mut bench.cache, &mut burst), 0);
             }
         }
@@ -77,16 +75,15 @@ pub fn rings_of_every_size_go_round<F: Fixture>() {
         for setup in Setup::on_every_path::<F>() {
             let setup = Setup { pool: vfwire_core::pool::PoolConfig::new(3 * u32::from(size_desc) + 600), ..setup.rings(size_desc) };
             let mut bench = setup.start::<F>();
-            let (to, total) = (bench.mac(), 10 * u64::from(size_desc) + 13);
+            let (to, total) = (bench.mac(), 10 * usize::from(size_desc) + 13);
             let (mut at, mut window) = (0, 1);
             while at < total {
                 // 5 and 251 are coprime: windows of every length, in a mixed order.
                 window = (window * 5 + 3) % 251;
-                let end = (at + 1 + window % (u64::from(size_desc) - 8)).min(total);
+                let end = (at + 1 + window % (usize::from(size_desc) - 8)).min(total);
                 let frames: Vec<_> = (at..end).map(|number| frame(to, sizes(number), number)).collect();
-                bench.inject(frames.clone());
-                assert_eq!(bench.forward(1 + (window as usize * 7) % 64), frames.len(), "rings of {size_desc}, {}", setup.path);
-                assert!(bench.sent() == frames, "rings of {size_desc}, {}: frames {at} to {end}", setup.path);
+                let what = format_args!("rings of {size_desc}, {}: frames {at} to {end}", setup.path);
+                bench.assert_comes_back(&frames, 1 + (window * 7) % 64, what);
                 at = end;
             }
         }
@@ -134,7 +131,7 @@ pub fn received_frames_follow_those_in_the_burst<F: Fixture>() {
         assert!(burst.iter_mut().map(|frame| frame.data().to_vec()).eq(all[..20].iter().cloned()));
         bench.flush(0, &mut burst);
         bench.forward(20);
-        assert_eq!(bench.sent(), all, "{}: the others had stayed with the device", setup.path);
+        assert_same(&bench.sent(), &all, format_args!("{}: the others had stayed with the device", setup.path));
     }
 }
 
@@ -162,7 +159,7 @@ pub fn frames_grow_and_shrink<F: Fixture>() {
         [frame(to, sizes(1), 1), vec![0x5a; 11]].concat(),
         frame(to, sizes(2), 2)[..ETH_MIN_FRAME_BYTES].to_vec(),
     ];
-    assert_eq!(bench.sent(), expected);
+    assert_same(&bench.sent(), &expected, "grown and shrunk");
 }
 
 /// A frame may leave its burst, outlive it on another thread, and be sent later.
@@ -181,17 +178,17 @@ pub fn packets_are_kept_and_sent_later<F: Fixture>() {
         burst.push(packet).expect("the burst has room");
     }
     bench.flush(0, &mut burst);
-    assert_eq!(bench.sent(), frames);
+    assert_same(&bench.sent(), &frames, "kept and sent later");
 }
 
 /// `count` numbered frames of mixed sizes.
 pub(crate) fn numbered(to: MacAddr, count: usize) -> Vec<Vec<u8>> {
-    (0..count as u64).map(|number| frame(to, sizes(number), number)).collect()
+    (0..count).map(|number| frame(to, sizes(number), number)).collect()
 }
 
 /// Mostly short, now and then long.
-fn sizes(number: u64) -> usize {
-    ETH_MIN_FRAME_BYTES + if number % 11 == 3 { (number as usize * 97) % 1400 } else { number as usize % 5 + 1 }
+fn sizes(number: usize) -> usize {
+    ETH_MIN_FRAME_BYTES + if number % 11 == 3 { (number * 97) % 1400 } else { number % 5 + 1 }
 }
 
 /// How often the doorbells of queue pair 0 were rung: receive, transmit.

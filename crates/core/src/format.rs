@@ -37,6 +37,8 @@ pub trait TxFormat: Send + 'static {
     const TOTAL_AT: u32;
     /// Shortest frame that the device takes, in bytes.
     const MIN_FRAME_BYTES: u32;
+    /// The descriptor that has to precede the first frame of a ring, whatever that asks for; nothing where none is needed.
+    const OPENING: Option<Desc> = None;
     /// The descriptor that has to precede a frame with these requests; nothing where none is needed.
     fn context(asked: TxOffload) -> Option<Desc>;
     /// Bits of the frame's data descriptors for these requests, and the length that counts as the whole frame's.

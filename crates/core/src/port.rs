@@ -152,6 +152,16 @@ pub struct Link {
     pub mbps: u32,
 }
 
+/// How a device spreads received frames over its queues: a hash of a frame's addresses and ports, made with `key`, picks an entry of
+/// `table`, which names the queue.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rss {
+    /// The key of the Toeplitz hash, first byte first.
+    pub key: Vec<u8>,
+    /// A receive queue for each value of the hash's lowest bits.
+    pub table: Vec<u8>,
+}
+
 /// The queues of a start, in pairs: `rx[i]` and `tx[i]` are for one worker.
 #[derive(Debug)]
 pub struct Queues<R, T> {
@@ -204,6 +214,14 @@ pub trait Port: Send + 'static {
 
     /// All counters since the port was opened.
     fn stats(&mut self) -> PortStats;
+
+    /// How received frames are spread over the queues of a running port.
+    ///
+    /// # Errors
+    /// [`PortError`] where the port does not run, the device does not say, or its PF does not tell: the text says why and what to do.
+    fn rss(&mut self) -> Result<Rss, PortError> {
+        Err(PortError::State("this device does not say how it spreads frames over its queues"))
+    }
 }
 
 /// A driver: what the registry needs to know of it.

@@ -24,6 +24,8 @@ pub struct RxStats {
     pub errors: u64,
     /// Frames that the device dropped because no descriptor was free (82576: RQDPC).
     pub no_descriptor: u64,
+    /// Frames that had arrived and were not fetched when the device was reset or stopped.
+    pub lost_in_reset: u64,
     /// Calls that left frames with the device because the pool had no free buffer. Not frames: none is lost by it alone.
     pub starved_polls: u64,
 }
@@ -77,6 +79,7 @@ impl PortStats {
             bytes: sum.bytes + queue.bytes,
             errors: sum.errors + queue.errors,
             no_descriptor: sum.no_descriptor + queue.no_descriptor,
+            lost_in_reset: sum.lost_in_reset + queue.lost_in_reset,
             starved_polls: sum.starved_polls + queue.starved_polls,
         })
     }
@@ -144,23 +147,28 @@ impl<const N: usize> CountersReader<N> {
     }
 }
 
-/// A 32-bit register that counts and wraps, widened. It must be read at least once a wrap: at 10 Gbit/s of smallest frames a frame
-/// counter wraps in about five minutes, a byte counter in about four seconds.
+/// A register of `BITS` bits that counts and wraps, widened. It must be read at least once a wrap: at 10 Gbit/s of smallest frames a 32-bit
+/// frame counter wraps in about five minutes, a byte counter in about four seconds, one of 36 bits in about a minute.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wrapping32 {
-    last: u32,
+pub struct Wrapping<const BITS: u32> {
+    last: u64,
     total: u64,
 }
 
-impl Wrapping32 {
+/// A 32-bit register.
+pub type Wrapping32 = Wrapping<32>;
+
+impl<const BITS: u32> Wrapping<BITS> {
     /// The register reads `now` before anything is counted.
-    pub fn start(&mut self, now: u32) {
-        self.last = now;
+    pub fn start(&mut self, now: impl Into<u64>) {
+        self.last = now.into();
     }
 
     /// The register reads `now`: the widened count.
-    pub fn update(&mut self, now: u32) -> u64 {
-        self.total += u64::from(now.wrapping_sub(self.last));
+    pub fn update(&mut self, now: impl Into<u64>) -> u64 {
+        const { assert!(BITS < 64) }
+        let now = now.into();
+        self.total += now.wrapping_sub(self.last) & ((1 << BITS) - 1);
         self.last = now;
         self.total
     }
@@ -178,10 +186,14 @@ mod tests {
     #[test]
     fn a_wrap_is_not_a_loss() {
         let mut counter = Wrapping32::default();
-        counter.start(0xffff_fff0);
-        assert_eq!(counter.update(0xffff_ffff), 15);
-        assert_eq!(counter.update(4), 20);
+        counter.start(0xffff_fff0u32);
+        assert_eq!(counter.update(0xffff_ffffu32), 15);
+        assert_eq!(counter.update(4u32), 20);
         assert_eq!(counter.total(), 20);
+        let mut counter = Wrapping::<36>::default();
+        counter.start(0xf_ffff_ffffu64);
+        assert_eq!(counter.update(0u64), 1);
+        assert_eq!(counter.update(0x1_0000_0000u64), 0x1_0000_0001);
     }
 
     #[test]

@@ -5,20 +5,23 @@
 //!
 //! | module | what it owns |
 //! |---|---|
+//! | [`port`] | the life of a VF: set up, looked after, let go of |
 //! | [`mailbox`] | requests to the PF and its messages, with deadlines |
 //! | [`queue`] | receive and transmit queues: ring, doorbell, gate and counters put together |
 //! | [`decode`], [`offload`] | what descriptors say of a received frame, and ask for a sent one |
 //! | [`tally`] | counters of queues that come and go |
 //! | [`local_mac`] | an address of one's own |
 //!
-//! Deliberately not here: registers other than the mailbox's, and when a queue is set up. Those are the drivers'.
+//! Deliberately not here: registers other than the mailbox's, what is asked of a PF, how a queue is set up. Those are the drivers'.
 #![forbid(unsafe_code)]
 
 pub mod decode;
 pub mod mailbox;
 pub mod offload;
+pub mod port;
 pub mod queue;
 pub mod tally;
+mod totals;
 
 use std::hash::{BuildHasher, RandomState};
 use vfwire_spec::net::MacAddr;

@@ -28,8 +28,10 @@ pub mod rx_counter {
     pub const ERRORS: usize = 2;
     /// Calls that found no free buffer.
     pub const STARVED_POLLS: usize = 3;
+    /// Frames that had arrived and were not fetched when the device was reset or stopped.
+    pub const LOST_IN_RESET: usize = 4;
     /// How many there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 /// Counters of a transmit queue, by number.
@@ -78,9 +80,9 @@ impl<B: Bar, F: RxFormat> AdvRx<B, F> {
         let turn = self.pass.turn();
         match turn {
             Turn::Stay => return false,
-            Turn::Quiesce => self.ring.reset(cache),
+            Turn::Quiesce => self.reset(cache),
             Turn::Restart => {
-                self.ring.reset(cache);
+                self.reset(cache);
                 if self.ring.fill(cache) {
                     self.doorbell.ring(self.ring.tail());
                 }
@@ -88,6 +90,11 @@ impl<B: Bar, F: RxFormat> AdvRx<B, F> {
         }
         self.pass.agree(turn);
         turn == Turn::Restart
+    }
+
+    fn reset(&mut self, cache: &mut BufCache) {
+        let lost = self.ring.reset(cache);
+        self.counters.add::<{ rx_counter::LOST_IN_RESET }>(lost as u64);
     }
 
     #[cold]

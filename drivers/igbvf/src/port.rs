@@ -303,10 +303,10 @@ impl<F: PciFunction> IgbvfPort<F> {
         })
     }
 
-    /// Takes in the device's counters, unless a reset may have cleared them.
+    /// Takes in the device's counters, unless a reset may have cleared them: there must be no sign of one after they were read.
     fn update_counters(&mut self) -> Result<(), PortError> {
         let raw = stats::read(&self.regs);
-        if !self.control.has_news()? {
+        if !self.control.has_news()? && rx::is_enabled(&self.regs, 0)? {
             self.totals.update(raw);
             self.totals.update_drops(&self.regs);
         }

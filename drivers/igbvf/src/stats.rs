@@ -1,8 +1,8 @@
 //! Statistics: the device's counters, widened, and those of the queues, over all starts and resets of the port.
 //!
 //! The VF's counters are 32 bits wide and wrap (bytes, at 1 Gbit/s, after 34 s): `poll_control` reads them, so that a port that is looked
-//! after loses nothing. A reset of the PF clears them behind our back. A value is therefore believed only where the mailbox, read after
-//! it, shows no sign of a reset; after a reset counting begins anew from what the registers say then.
+//! after loses nothing. A reset of the PF or of the function clears them behind our back. A value is therefore believed only where nothing
+//! that is read after it shows a sign of a reset; after a reset counting begins anew from what the registers say then.
 
 use vfwire_core::{
     bar::{Bar, Regs},
@@ -102,6 +102,7 @@ fn rx_stats(total: &mut RxTotal) -> RxStats {
         bytes: counted[rx_counter::BYTES],
         errors: counted[rx_counter::ERRORS],
         no_descriptor: total.no_descriptor,
+        lost_in_reset: counted[rx_counter::LOST_IN_RESET],
         starved_polls: counted[rx_counter::STARVED_POLLS],
     }
 }

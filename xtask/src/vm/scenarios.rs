@@ -39,7 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("peer-jumbo", "the same with frames of 9014 bytes", peer::jumbo),
     scenario("checksums", "answers carry the checksums computed here; requests with wrong ones are not answered", checksums::checksums),
     scenario("ordinary-user", "uid 1000 with the group node and exactly the locked memory that the error names; less is refused", user::ordinary_user),
-    scenario("no-hugepages", "without hugepages it runs on normal pages where asked to, and says so", refusals::no_hugepages),
+    scenario("no-hugepages", "without hugepages it runs on normal pages where asked to, and says so", user::no_hugepages),
     scenario("killed", "kill -9 under traffic and start again, ten times: traffic flows at once", life::killed),
     scenario("asked-back", "unbind and sriov_numvfs = 0 while it runs: Removed is reported, it ends, the request completes", life::asked_back),
     scenario("bad-input", "each mistake has its exit code and an error that says what to do, and leaves the VF usable", refusals::bad_input),

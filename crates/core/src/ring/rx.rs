@@ -17,6 +17,9 @@ use std::{marker::PhantomData, sync::Arc};
 /// which a device takes for an empty ring.
 /// A step of the widest path may scribble on them.
 const SPARE_DESC: usize = STEP;
+/// Buffers that the worker keeps when a ring is filled: a frame is taken in exchange for a fresh buffer, so a ring that had all of a small
+/// pool would never give a frame out.
+const RESERVE: usize = 8;
 /// Buffers that one frame may span: enough for 16 KiB in buffers of 1 KiB. A device that never ends a frame is stopped here.
 const SEGMENTS_MAX: u32 = 16;
 
@@ -119,7 +122,7 @@ impl<F: RxFormat> RxRing<F> {
         self.ring.arena.room_bytes()
     }
 
-    /// Posts buffers until all but a few descriptors are with the device, or no buffer is left. At start, and when the pool had run
+    /// Posts buffers until all but a few descriptors are with the device, or hardly a buffer is left. At start, and when the pool had run
     /// dry. True where any was posted.
     #[cold]
     #[inline(never)]
@@ -130,6 +133,12 @@ impl<F: RxFormat> RxRing<F> {
         }
         let old_tail = ring.tail;
         while ring.posted() < ring.size() - SPARE_DESC {
+            if cache.len <= RESERVE {
+                cache.refill(RESERVE + 1);
+            }
+            if cache.len <= RESERVE {
+                break;
+            }
             let Some(buffer) = cache.take_one() else { break };
             let (slot, desc) = (ring.slot(ring.tail), [ring.address(buffer, HEADROOM_BYTES), 0]);
             // SAFETY: a masked cursor is inside the ring, and the tail's slot is vacant because fewer than all are posted.
@@ -141,8 +150,10 @@ impl<F: RxFormat> RxRing<F> {
         ring.tail != old_tail
     }
 
-    /// Takes all buffers back into the cache, because the device has forgotten the ring. Cursors are zero afterwards.
-    pub fn reset(&mut self, cache: &mut BufCache) {
+    /// Takes all buffers back into the cache, because the device has forgotten the ring; how many finished frames were in them. Cursors
+    /// are zero afterwards.
+    pub fn reset(&mut self, cache: &mut BufCache) -> usize {
+        let lost = self.finished_frames();
         if let Some(partial) = self.partial.take()
             && !partial.damaged
         {
@@ -151,6 +162,18 @@ impl<F: RxFormat> RxRing<F> {
         #[cfg(feature = "audit")]
         self.ring.owned_by(self.ring.head, self.ring.posted(), Owner::Cpu);
         self.ring.take_back(|buffer| cache.put(buffer));
+        lost
+    }
+
+    /// Frames that the device has finished and that nobody has fetched.
+    fn finished_frames(&self) -> usize {
+        let whole = F::DONE | F::END;
+        let is_whole = |ahead: &usize| {
+            let slot = self.ring.slot(self.ring.head.wrapping_add(step(*ahead)));
+            // SAFETY: a masked cursor is inside the ring.
+            unsafe { self.ring.done_word(slot) & whole == whole }
+        };
+        (0..self.ring.posted()).filter(is_whole).count()
     }
 
     /// Moves finished frames to the end of `out`, as many as there are and as it takes, and posts as many fresh buffers.
@@ -174,10 +197,8 @@ impl<F: RxFormat> RxRing<F> {
         done.frames = out.len - start;
         done.bytes = ran.bytes;
         done.posted |= done.frames > 0;
-        #[cfg(feature = "audit")]
-        out.frames.buffer[start..out.len].iter().for_each(|&buffer| self.ring.arena.owners.set(buffer, Owner::Cpu));
         if ran.flawed || self.partial.is_some() {
-            self.sort_out(start, cache, out, &mut done);
+            self.receive_unusual(isa, start, cache, out, &mut done);
         }
         if done.frames > 0 {
             out.received(start, self.words);
@@ -209,7 +230,10 @@ impl<F: RxFormat> RxRing<F> {
         // SAFETY: `max` is the minimum over all arrays that the pointers lead into, and all of them are padded (`Pointers`).
         let ran = unsafe { isa.receive::<F>(&pointers, max) };
         #[cfg(feature = "audit")]
-        ring.owned_by(ring.tail, ran.frames, Owner::DeviceWrites);
+        {
+            ring.owned_by(ring.tail, ran.frames, Owner::DeviceWrites);
+            out.frames.buffer[at..at + ran.frames].iter().for_each(|&buffer| ring.arena.owners.set(buffer, Owner::Cpu));
+        }
         ring.head = ring.head.wrapping_add(step(ran.frames));
         ring.tail = ring.tail.wrapping_add(step(ran.frames));
         cache.len -= ran.frames;
@@ -236,9 +260,41 @@ impl<F: RxFormat> RxRing<F> {
     fn dry(&mut self, cache: &mut BufCache, want: usize, done: &mut Received) {
         cache.refill(want);
         if self.ring.posted() < self.ring.size() - SPARE_DESC {
-            done.posted = self.fill(cache);
+            done.posted |= self.fill(cache);
         }
-        done.starved = cache.is_empty() && want > 0;
+        done.starved = cache.is_empty() && want > 0 && self.has_finished();
+    }
+
+    /// The oldest posted descriptor is done.
+    fn has_finished(&self) -> bool {
+        // SAFETY: a masked cursor is inside the ring.
+        self.ring.posted() > 0 && unsafe { self.ring.done_word(self.ring.slot(self.ring.head)) } & F::DONE != 0
+    }
+
+    /// Some of what was taken is damaged, too long, or spans buffers. Sorting it out makes room in the burst, and more may have arrived: a
+    /// frame of several buffers comes in one call even where the burst takes no more than that one. Ends after a ring's worth, however fast
+    /// the device is.
+    #[cold]
+    fn receive_unusual<I: Isa>(&mut self, isa: I, start: usize, cache: &mut BufCache, out: &mut Burst, done: &mut Received) {
+        let (mut from, mut left) = (start, self.ring.size());
+        done.bytes = 0;
+        loop {
+            left = left.saturating_sub(out.len - from);
+            self.sort_out(from, cache, out, done);
+            from = out.len;
+            if out.room() == 0 || left == 0 {
+                break;
+            }
+            if cache.len < out.room() {
+                self.dry(cache, out.room(), done);
+            }
+            let (_, ran) = self.run(isa, cache, out);
+            if ran.frames == 0 {
+                break;
+            }
+            done.posted = true;
+        }
+        done.frames = out.len - start;
     }
 
     /// Some of the frames from `start` on is damaged, too long, or spans buffers: looks at each.
@@ -247,7 +303,6 @@ impl<F: RxFormat> RxRing<F> {
     fn sort_out(&mut self, start: usize, cache: &mut BufCache, out: &mut Burst, done: &mut Received) {
         let room_bytes = u64::from(self.ring.room_bytes);
         let (mut kept, end) = (start, out.len);
-        done.bytes = 0;
         for index in start..end {
             let (buffer, span, raw) = (out.frames.buffer[index], out.frames.span[index], out.frames.raw[index]);
             let len_bytes = raw[1] >> F::LENGTH_AT & 0xffff;
@@ -285,7 +340,6 @@ impl<F: RxFormat> RxRing<F> {
             }
         }
         out.set_len(kept);
-        done.frames = kept - start;
     }
 
     /// The next buffer of a frame that spans several.

@@ -53,6 +53,8 @@ pub struct Pointers {
 
 /// Of a batch's mark: some slot has no buffer.
 const MIXED: u32 = 1 << 31;
+/// Descriptors that open a ring, where its format asks for one: a cache line of them, so that the frames behind begin at a line.
+const OPENING_DESC: usize = 4;
 /// Buffers that one frame may span.
 const SEGMENTS_MAX: usize = 16;
 /// Longest frame of which the device cuts the payload itself.
@@ -187,7 +189,7 @@ impl<F: TxFormat> TxRing<F> {
         if !Arc::ptr_eq(&self.ring.arena, &burst.arena) || !Arc::ptr_eq(&self.ring.arena, &cache.arena) {
             foreign_pool()
         }
-        if burst.flags.any() {
+        if burst.flags.any() || (F::OPENING.is_some() && self.context.is_none()) {
             return self.post_unusual(cache, burst);
         }
         let vacant = self.vacant();
@@ -274,12 +276,12 @@ impl<F: TxFormat> TxRing<F> {
                 index += 1;
                 continue;
             };
-            let context = F::context(asked).filter(|context| self.context.as_ref() != Some(context));
-            if segments + usize::from(context.is_some()) > self.vacant() {
+            let (context, copies) = self.context_before(asked);
+            if segments + copies > self.vacant() {
                 break;
             }
             if let Some(context) = context {
-                self.put(context, NO_BUFFER);
+                (0..copies).for_each(|_| self.put(context, NO_BUFFER));
                 self.context = Some(context);
                 mixed = MIXED;
             }
@@ -296,6 +298,15 @@ impl<F: TxFormat> TxRing<F> {
         }
         burst.drop_front(index);
         sent
+    }
+
+    /// The context descriptor that has to precede a frame, and how many of it.
+    fn context_before(&self, asked: TxOffload) -> (Option<Desc>, usize) {
+        let opening = F::OPENING.filter(|_| self.context.is_none());
+        match F::context(asked).or(opening) {
+            context if context.is_none() || context == self.context => (None, 0),
+            context => (context, if opening.is_some() { OPENING_DESC } else { 1 }),
+        }
     }
 
     /// Segments and bytes of a frame, where the device can send it.

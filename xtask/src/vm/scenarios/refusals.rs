@@ -79,15 +79,3 @@ fn opens(lab: &mut Lab) -> Result<()> {
     let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "io", ""))?;
     forwarder.stop(&mut lab.guest).map(drop)
 }
-
-/// Normal pages only where the user asks, and said aloud.
-pub(super) fn no_hugepages(lab: &mut Lab) -> Result<()> {
-    lab.guest.run("echo 0 > /proc/sys/vm/nr_hugepages")?;
-    let vf = lab.pfs[0][0].clone();
-    let options = format!("--no-hugepages --mac {}", forwarder::text(super::traffic::VF_A));
-    let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "mac-swap", &options))?;
-    forwarder.0.wait_for_words(&mut lab.guest, "pages", START_LIMIT).context("the fallback to normal pages is not reported")?;
-    let stream = super::traffic::swapped(lab, 2000);
-    crate::vm::wire::exchange(&stream, 32, &lab.wires[0], &lab.wires[0])?;
-    forwarder.stop(&mut lab.guest)?.expect_frames(0, 2000, 2000)
-}

@@ -17,6 +17,8 @@ pub enum Hostile {
     ZeroLength,
     /// Descriptors that were never posted are completed, one a queue and step.
     OutOfNowhere,
+    /// Received frames are completed with random words, drawn from this seed and from what would have been said.
+    Random(u64),
 }
 
 impl Hostile {
@@ -29,8 +31,18 @@ impl Hostile {
             Self::AllOnes => [u64::MAX; 2],
             Self::ZeroLength => [word0, word1 & !length],
             Self::OutOfNowhere => [word0, word1],
+            // Done in any case: a ring whose head is never done stands still, which shows nothing.
+            Self::Random(seed) => [mix(seed ^ word0), mix(seed.wrapping_add(word1)) | rx::DD],
         }
     }
+}
+
+/// Spreads every bit over all others (SplitMix64; Steele, Lea, Flood 2014).
+fn mix(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ word >> 31
 }
 
 impl IgbvfModel {

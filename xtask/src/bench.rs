@@ -1,0 +1,75 @@
+//! `cargo xtask bench`: figures that a user can repeat. `--peers` measures vfwire and DPDK in turn on a software device that is foreign to
+//! both; `--plot` draws the newest record; `--record` keeps what was measured under `benches/record`.
+//!
+//! `cargo bench` is the other benchmark: of vfwire alone, on simulated devices.
+
+mod comparison;
+pub(crate) mod machine;
+mod peers;
+mod plot;
+pub(crate) mod record;
+pub(crate) mod spread;
+mod table;
+
+use anyhow::{Result, bail};
+
+use crate::host;
+use comparison::{Measured, Side};
+use machine::Machine;
+use record::Row;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Measure vfwire and DPDK in turn on the software 82599 VF of benches/peers
+    #[arg(long)]
+    peers: bool,
+    /// Rounds; each measures every case of both sides once
+    #[arg(long, value_name = "N", default_value_t = 9, requires = "peers", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    reps: u32,
+    /// Only the cases that have a limit, and three rounds
+    #[arg(long, requires = "peers")]
+    quick: bool,
+    /// Write the figures to benches/record
+    #[arg(long, requires = "peers")]
+    record: bool,
+    /// Draw benches/record/plot.svg from the newest record (after measuring, where --peers and --record are given too)
+    #[arg(long)]
+    plot: bool,
+}
+
+/// Measures and draws as asked.
+///
+/// # Errors
+/// Where something could not be measured or drawn. A limit that was missed is no error: the table says so.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    if !args.peers && !args.plot {
+        bail!("nothing to do: give --peers, --plot or both; `cargo bench` measures vfwire alone");
+    }
+    let root = host::root();
+    if args.peers {
+        let rounds = if args.quick { 3 } else { args.reps };
+        peers::install()?;
+        let tools: [(&str, &[&str]); 3] =
+            [("DPDK", &["pkg-config", "--modversion", "libdpdk"]), ("", &["gcc", "--version"]), ("", &["rustc", "--version"])];
+        let machine = Machine::here(&tools)?;
+        let measured = peers::measure(rounds, args.quick)?;
+        println!("{}", table::markdown(&machine, rounds, &measured));
+        if args.record {
+            let rows = measured.iter().flat_map(rows).collect::<Vec<_>>();
+            println!("recorded in {}", record::write(&root, &machine, "cargo xtask bench --peers", &rows)?.display());
+        }
+    }
+    if args.plot {
+        println!("drawn: {}", plot::draw(&root)?.display());
+    }
+    Ok(())
+}
+
+/// The figures of a comparison, as they are recorded.
+fn rows(measured: &Measured) -> Vec<Row> {
+    let row = |figure, spread: Option<_>, unit: &str| spread.map(|spread| Row { figure, spread, unit: unit.to_owned() });
+    let sides = [Side::Vfwire, Side::Dpdk];
+    let cycles = sides.map(|side| row(measured.comparison.figure(side), measured.cycles(side), "TSC cycles/frame"));
+    let ratio = row(measured.comparison.ratio_figure(), measured.ratio(), "ratio");
+    cycles.into_iter().chain([ratio]).flatten().collect()
+}
