@@ -214,3 +214,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

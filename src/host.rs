@@ -14,7 +14,7 @@ use vfwire_core::{
     error::{DmaError, PortError},
     event::PortEvent,
     pool::{Pool, PoolConfig},
-    port::{Granted, Intent, Link, Port, PortConfig, PortInfo, Queues},
+    port::{Granted, Intent, Link, Port, PortConfig, PortInfo, Queues, Rss},
     queue::{RxQueue, TxQueue},
     stats::PortStats,
 };
@@ -185,6 +185,10 @@ impl Port for DynPort {
 
     fn stats(&mut self) -> PortStats {
         self.port.stats()
+    }
+
+    fn rss(&mut self) -> Result<Rss, PortError> {
+        self.port.rss()
     }
 }
 

@@ -12,7 +12,7 @@ use vfwire_core::{
     bus::PciFunction,
     error::PortError,
     event::PortEvent,
-    port::{Driver, Granted, Intent, Link, Port, PortConfig, PortInfo, Queues},
+    port::{Driver, Granted, Intent, Link, Port, PortConfig, PortInfo, Queues, Rss},
     queue::{RxQueue, TxQueue},
     stats::PortStats,
 };
@@ -46,7 +46,7 @@ macro_rules! drivers {
     };
 }
 
-drivers!(vfwire_igbvf::Igbvf);
+drivers!(vfwire_igbvf::Igbvf, vfwire_ixgbevf::Ixgbevf);
 
 /// Plugs the simulated function that `wanted` describes into a simulated machine under a name, and opens it.
 pub(crate) fn plug(
@@ -106,6 +106,10 @@ impl<P: Port> Port for Erased<P> {
 
     fn stats(&mut self) -> PortStats {
         self.0.stats()
+    }
+
+    fn rss(&mut self) -> Result<Rss, PortError> {
+        self.0.rss()
     }
 }
 

@@ -1,9 +1,6 @@
 //! Runs every example as a newcomer does, and looks at what it prints.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
 /// Runs an example of this checkout as it is now, built beside this test.
 fn run(name: &str, arguments: &[&str]) -> String {
@@ -40,13 +37,16 @@ fn sim_pair_compares_every_frame() {
     assert!(said.contains("1000 frames of 200 bytes"), "{said}");
 }
 
+/// What `cargo xtask` runs, because it needs more than this machine: a guest with VFs, a device to measure on.
+const RUN_BY_XTASK: [&str; 2] = ["echo", "peer_bench"];
+
 #[test]
-fn every_example_is_run_here() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples");
+fn every_example_is_run() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let tests = include_str!("examples.rs");
     for example in std::fs::read_dir(folder).expect("examples/ is there") {
         let path = example.expect("an entry").path();
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        assert!(tests.contains(&format!("run(\"{name}\"")), "no test runs {name}");
+        assert!(RUN_BY_XTASK.contains(&&*name) || tests.contains(&format!("run(\"{name}\"")), "no test runs {name}");
     }
 }

@@ -382,11 +382,10 @@ impl<F: PciFunction, V: Vf<Bar = F::Bar>> VfPort<F, V> {
         })
     }
 
-    /// Takes in the device's counters, unless a reset may have cleared them: a value is believed only where the mailbox, read after it,
-    /// shows no sign of one.
+    /// Takes in the device's counters, unless a reset may have cleared them: there must be no sign of one after they were read.
     fn update_counters(&mut self) -> Result<(), PortError> {
         let now = self.vf.read_counters();
-        if !self.vf.mailbox().has_news()? {
+        if !self.vf.mailbox().has_news()? && self.vf.is_enabled()? {
             self.vf.update_counters(now);
         }
         Ok(())

@@ -72,7 +72,14 @@ pub(super) fn comparisons(quick: bool) -> Vec<Comparison> {
     });
     // DPDK's vector path serves bursts of 4 to 32; for others its scalar path is what there is.
     let plotted = [Io, MacSwap].into_iter().flat_map(|mode| {
-        [(1, Scalar), (16, Best), (64, Scalar)].map(|(burst, dpdk)| Comparison { mode, model: LockStep, burst, vfwire: Best, dpdk, limit: None })
+        [(1, Scalar), (16, Best), (64, Scalar)].map(|(burst, dpdk)| Comparison {
+            mode,
+            model: LockStep,
+            burst,
+            vfwire: Best,
+            dpdk,
+            limit: None,
+        })
     });
     limited.chain(plotted.filter(|_| !quick)).collect()
 }
@@ -146,7 +153,8 @@ impl Measured {
 
     /// Cycles a frame of one side.
     pub(super) fn cycles(&self, side: Side) -> Option<Spread> {
-        let value = |(ours, theirs): (&Repetition, &Repetition)| if side == Side::Vfwire { ours.cycles_a_frame } else { theirs.cycles_a_frame };
+        let value =
+            |(ours, theirs): (&Repetition, &Repetition)| if side == Side::Vfwire { ours.cycles_a_frame } else { theirs.cycles_a_frame };
         Spread::of(&self.rounds().into_iter().map(value).collect::<Vec<_>>())
     }
 

@@ -28,7 +28,8 @@ impl Machine {
         let info = fs::read_to_string("/proc/cpuinfo").context("this needs Linux")?;
         let cpus = info.lines().filter(|line| line.starts_with("processor")).count();
         // Arm's lists name no model.
-        let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("unknown", |(_, name)| name.trim());
+        let model =
+            info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("unknown", |(_, name)| name.trim());
         let git = |args: &[&str]| host::stdout(Command::new("git").args(args).current_dir(host::root()));
         let changed = !git(&["status", "--porcelain", "--untracked-files=no"])?.trim().is_empty();
         let versions = tools.iter().map(|(name, command)| version(name, command)).collect::<Result<Vec<_>>>()?;

@@ -78,11 +78,8 @@ impl Bench {
         let root = host::root();
         let metadata = MetadataCommand::new().current_dir(&root).no_deps().exec()?;
         let target = metadata.target_directory.into_std_path_buf();
-        let bench = Self {
-            scripts: root.join("benches/peers"),
-            out: target.join("peers"),
-            ours: target.join("release/examples/peer_bench"),
-        };
+        let bench =
+            Self { scripts: root.join("benches/peers"), out: target.join("peers"), ours: target.join("release/examples/peer_bench") };
         eprintln!("building both sides in {}", bench.out.display());
         host::run(Command::new(bench.scripts.join("build.sh")).arg(&bench.out))?;
         host::run(&mut host::cargo(["build", "--quiet", "--release", "--package", "vfwire", "--example", "peer_bench"]))?;

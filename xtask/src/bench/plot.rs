@@ -90,7 +90,7 @@ fn heading(area: &Area<'_>, title: &str) -> Result<()> {
 
 fn panel(area: &Area<'_>, caption: &str, bars: &[Bar], top: f64) -> Result<()> {
     let mut chart = ChartBuilder::on(area)
-        .caption(caption, ("sans-serif", 15).into_font().color(&INK))
+        .caption(caption, font(15, INK, HPos::Left))
         .margin_right(18)
         .margin_bottom(44)
         .y_label_area_size(64)
@@ -98,7 +98,7 @@ fn panel(area: &Area<'_>, caption: &str, bars: &[Bar], top: f64) -> Result<()> {
         .map_err(failed)?;
     let mut mesh = chart.configure_mesh();
     mesh.disable_x_mesh().disable_x_axis().y_desc("TSC cycles a frame").y_labels(8).bold_line_style(FAINT).light_line_style(TRANSPARENT);
-    mesh.axis_style(INK).label_style(("sans-serif", 12).into_font().color(&INK)).draw().map_err(failed)?;
+    mesh.axis_style(INK).label_style(font(12, INK, HPos::Left)).draw().map_err(failed)?;
     for bar in bars {
         draw_bar(&mut chart, area, bar)?;
     }
@@ -132,8 +132,9 @@ fn relative(area: &Area<'_>, (x, y): (i32, i32)) -> (i32, i32) {
     (x - left, y - top)
 }
 
+/// Sizes are in pixels; without a font library `plotters` writes them smaller by a factor of its own.
 fn font(size: u32, colour: RGBColor, align: HPos) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(&colour).pos(Pos::new(align, VPos::Top))
+    ("sans-serif", f64::from(size) * 1.24).into_font().color(&colour).pos(Pos::new(align, VPos::Top))
 }
 
 fn failed(error: impl std::fmt::Display) -> anyhow::Error {
@@ -146,23 +147,25 @@ mod tests {
     use super::*;
 
     fn record(figures: &[&str]) -> Record {
-        let spread = Spread { median: 2.5, min: 2.0, max: 3.0 };
+        let spread = Spread { median: 2.34, min: 2.0, max: 3.0 };
         let rows = figures.iter().map(|figure| Row { figure: (*figure).to_owned(), spread, unit: String::new() }).collect();
         Record { title: "2026-01-31, cpu <1>".to_owned(), rows }
     }
 
     #[test]
     fn dpdk_is_shown_by_its_scalar_path_where_it_has_no_other() {
-        let record = record(&["lock-step/io/1/vfwire-best", "lock-step/io/1/dpdk-scalar", "lock-step/io/8/dpdk-best", "lock-step/io/8/dpdk-scalar"]);
+        let record =
+            record(&["lock-step/io/1/vfwire-best", "lock-step/io/1/dpdk-scalar", "lock-step/io/8/dpdk-best", "lock-step/io/8/dpdk-scalar"]);
         let drawn: Vec<_> = bars(&record, "io").iter().map(|bar| (bar.vfwire, bar.place, bar.scalar)).collect();
         assert_eq!(drawn, [(true, 0, false), (false, 0, true), (false, 2, false)]);
     }
 
     #[test]
     fn the_drawing_has_every_bar_and_its_value() {
-        let drawing = svg(&record(&["lock-step/io/32/vfwire-best", "lock-step/io/1/dpdk-scalar", "lock-step/mac-swap/4/vfwire-best"])).unwrap();
+        let drawing =
+            svg(&record(&["lock-step/io/32/vfwire-best", "lock-step/io/1/dpdk-scalar", "lock-step/mac-swap/4/vfwire-best"])).unwrap();
         assert!(drawing.contains("<svg") && drawing.contains("cpu &lt;1&gt;"), "{drawing}");
-        assert_eq!((drawing.matches("2.5\n").count(), drawing.matches("2.5*\n").count()), (2, 1), "{drawing}");
+        assert_eq!((drawing.matches("\n2.3\n").count(), drawing.matches("\n2.3*\n").count()), (2, 1), "{drawing}");
         // Two bars and the legend.
         assert_eq!(drawing.matches("#0B7A75").count(), 3, "{drawing}");
     }

@@ -24,7 +24,9 @@ pub(super) fn markdown(machine: &Machine, rounds: u32, measured: &[Measured]) ->
 
 fn line(measured: &Measured) -> [String; 9] {
     let comparison = &measured.comparison;
-    let cycles = |side, path| measured.cycles(side).map_or_else(String::new, |Spread { median, min, max }| format!("{median:.2} ({min:.2} to {max:.2}) {path}"));
+    let cycles = |side, path| {
+        measured.cycles(side).map_or_else(String::new, |Spread { median, min, max }| format!("{median:.2} ({min:.2} to {max:.2}) {path}"))
+    };
     let round_trip = measured.round_trip();
     [
         comparison.mode.to_string(),

@@ -148,16 +148,28 @@ impl<'a> Checker<'a> {
 
     /// An error unless every frame of the stream came back once, whole and in order.
     pub(super) fn verdict(&self) -> Result<()> {
-        let Self { sent, good, corrupted, duplicated, reordered, .. } = self;
-        if *good == self.stream.frames && [corrupted, duplicated, reordered] == [&0, &0, &0] {
-            return Ok(());
+        if self.verdict_but_for_losses()? < self.stream.frames {
+            bail!("{}", self.describe());
         }
+        Ok(())
+    }
+
+    /// How many frames came back; an error unless they did so once, whole and in order.
+    pub(super) fn verdict_but_for_losses(&self) -> Result<u32> {
+        if [self.corrupted, self.duplicated, self.reordered] != [0, 0, 0] {
+            bail!("{}", self.describe());
+        }
+        Ok(self.good)
+    }
+
+    fn describe(&self) -> String {
+        let Self { sent, good, corrupted, duplicated, reordered, .. } = self;
         let lost = self.outstanding();
         let problem = self.problem.clone().or_else(|| {
             let first = self.seen.iter().position(|seen| !seen)?;
             Some(format!("frame {first} of {} bytes is missing", self.stream.sent(u32::try_from(first).ok()?).len()))
         });
-        bail!(
+        format!(
             "of {} frames, {sent} sent: {good} good, {lost} lost, {corrupted} corrupted, {duplicated} duplicated, {reordered} reordered; first: {}",
             self.stream.frames,
             problem.unwrap_or_default(),
@@ -232,6 +244,19 @@ mod tests {
         assert_refused(judge(|frames| drop(frames.pop())), "frame 99 of");
         assert_refused(judge(|frames| frames.push(frames[50].clone())), "1 duplicated");
         assert_refused(judge(|frames| frames.swap(50, 51)), "1 reordered");
+    }
+
+    #[test]
+    fn losses_can_be_allowed_alone() {
+        let stream = stream(3);
+        let mut checker = Checker::new(&stream);
+        while checker.next().is_some() {}
+        checker.take(&stream.expected(0));
+        checker.take(&stream.expected(2));
+        assert_eq!(checker.verdict_but_for_losses().unwrap(), 2);
+        assert!(checker.verdict().is_err());
+        checker.take(&stream.expected(2));
+        assert!(checker.verdict_but_for_losses().is_err());
     }
 
     #[test]

@@ -83,6 +83,17 @@ fn is_timeout(error: &std::io::Error) -> bool {
 /// Sends a stream into one wire, never more than `window` frames ahead of what came out of the other (which may be the same).
 /// An error unless all came back whole, once and in order.
 pub(super) fn exchange(stream: &Stream, window: u32, from: &Wire, to: &Wire) -> Result<()> {
+    let checker = run(stream, window, from, to)?;
+    checker.verdict().with_context(|| format!("window {window}, lengths {:?}", stream.lengths_bytes))
+}
+
+/// Sends a whole stream at once and gives how many frames came back. An error unless those came back whole, once and in order.
+pub(super) fn exchange_with_losses(stream: &Stream, from: &Wire, to: &Wire) -> Result<u32> {
+    let checker = run(stream, stream.frames, from, to)?;
+    checker.verdict_but_for_losses()
+}
+
+fn run<'a>(stream: &'a Stream, window: u32, from: &Wire, to: &Wire) -> Result<Checker<'a>> {
     to.drain()?;
     let mut checker = Checker::new(stream);
     loop {
@@ -101,7 +112,7 @@ pub(super) fn exchange(stream: &Stream, window: u32, from: &Wire, to: &Wire) -> 
     while let Some(frame) = to.receive(Duration::from_millis(20))? {
         checker.take(&frame);
     }
-    checker.verdict().with_context(|| format!("window {window}, lengths {:?}", stream.lengths_bytes))
+    Ok(checker)
 }
 
 /// Sends a stream of which nothing may come out.

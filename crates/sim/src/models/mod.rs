@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod igbvf;
+pub mod intel;
 mod violation;
 
 pub use violation::Violation;

@@ -1,93 +1,25 @@
 //! What a test may look at, and do to the device and to its PF, while a driver holds it.
 
-use super::{Hostile, IgbvfModel, registers::Statistic};
-use crate::models::Violation;
+use super::{Hostile, IgbvfCounters, IgbvfModel};
+use crate::models::{
+    Violation,
+    intel::{filters::Longest, mailbox::AnswersVf},
+};
 use vfwire_spec::{
     intel::mailbox::{FromPf, Message},
-    net::{ETH_FCS_BYTES, MacAddr},
+    net::MacAddr,
 };
-
-/// What became of the frames of an [`IgbvfModel`], beyond what its registers tell.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct IgbvfCounters {
-    /// Written into the driver's buffers.
-    pub received_frames: u64,
-    /// Given to the wire.
-    pub sent_frames: u64,
-    /// Not for this VF: another address, a VLAN that it has not joined.
-    pub filtered_frames: u64,
-    /// Longer than the VF may receive, or shorter than a header.
-    pub wrong_size_frames: u64,
-    /// Arrived while the queue, the PF or the link was off.
-    pub off_frames: u64,
-    /// Found too few descriptors; RQDPC counts them too.
-    pub no_descriptor_frames: u64,
-    /// Sent by the driver, dropped by the PF's anti-spoofing.
-    pub spoofed_frames: u64,
-}
-
-/// Counters, and the statistics registers: 32 bits that wrap and that no reset clears.
-#[derive(Debug)]
-pub(super) struct Counters {
-    pub(super) of: IgbvfCounters,
-    rx_frames: u32,
-    rx_bytes: u32,
-    rx_multicast: u32,
-    tx_frames: u32,
-    tx_bytes: u32,
-}
-
-impl Counters {
-    pub(super) fn starting_at(start: u32) -> Self {
-        let of = IgbvfCounters::default();
-        Self { of, rx_frames: start, rx_bytes: start, rx_multicast: start, tx_frames: start, tx_bytes: start }
-    }
-
-    #[inline]
-    pub(super) fn count_received(&mut self, frame: &[u8]) {
-        self.of.received_frames += 1;
-        self.rx_frames = self.rx_frames.wrapping_add(1);
-        self.rx_bytes = self.rx_bytes.wrapping_add(octets(frame));
-        let destination = frame.first_chunk().map_or(MacAddr::ZERO, |octets| MacAddr(*octets));
-        if destination.is_multicast() && !destination.is_broadcast() {
-            self.rx_multicast = self.rx_multicast.wrapping_add(1);
-        }
-    }
-
-    #[inline]
-    pub(super) fn count_sent(&mut self, frame: &[u8]) {
-        self.of.sent_frames += 1;
-        self.tx_frames = self.tx_frames.wrapping_add(1);
-        self.tx_bytes = self.tx_bytes.wrapping_add(octets(frame));
-    }
-
-    pub(super) fn register(&self, which: Statistic) -> u32 {
-        match which {
-            Statistic::RxFrames => self.rx_frames,
-            Statistic::RxBytes => self.rx_bytes,
-            Statistic::RxMulticast => self.rx_multicast,
-            Statistic::TxFrames => self.tx_frames,
-            Statistic::TxBytes => self.tx_bytes,
-            Statistic::Loopback => 0,
-        }
-    }
-}
-
-/// The octet counters go from the destination address through the FCS (register VFGORC).
-fn octets(frame: &[u8]) -> u32 {
-    u32::try_from(frame.len() + ETH_FCS_BYTES).unwrap_or(0)
-}
 
 impl IgbvfModel {
     /// What the driver did that the data sheet forbids: the first 64. Tests assert that there is nothing.
     pub fn violations(&mut self) -> &[Violation] {
-        self.collect_misuse();
-        self.violations.as_slice()
+        self.path.collect_misuse();
+        self.path.violations.as_slice()
     }
 
     /// What became of the frames.
     pub fn counters(&self) -> IgbvfCounters {
-        self.counters.of
+        self.path.counters.of
     }
 
     /// The VF's MAC address, as its PF knows it.
@@ -97,7 +29,10 @@ impl IgbvfModel {
 
     /// The longest frame that the VF asked to receive, FCS and VLAN tag included, in bytes.
     pub fn long_frame_bytes(&self) -> Option<u16> {
-        self.pf.filters.long_frame_bytes
+        match self.pf.filters.longest {
+            Longest::WithTag(bytes) => Some(bytes),
+            Longest::BesideTag(_) => None,
+        }
     }
 
     /// The PF regards the VF as initialised: frames pass.
@@ -125,8 +60,7 @@ impl IgbvfModel {
         self.mailbox.post(FromPf::control(false));
         self.mailbox.pf_is_down(back_after_polls);
         self.pf.set_down(true);
-        self.rx.iter_mut().for_each(super::RxQueue::wipe);
-        self.tx.iter_mut().for_each(super::TxQueue::wipe);
+        self.path.wipe();
     }
 
     /// Takes the link down or up. The PF tells its VFs, if it regards them as initialised with the message that says so.
@@ -166,6 +100,6 @@ impl IgbvfModel {
 
     /// Makes the device misbehave, or behave again.
     pub fn set_hostile(&mut self, hostile: Option<Hostile>) {
-        self.hostile = hostile;
+        self.path.hostile = hostile;
     }
 }

@@ -10,88 +10,79 @@
 //! |---|---|
 //! | `options` | what is set before the device is made |
 //! | `registers` | which register lies where |
-//! | `mailbox`, `pf` | the flags and memory between VF and PF; what the PF decides |
-//! | `filters` | which frames the PF lets the VF receive and send |
-//! | `queue`, `rx`, `tx`, `offload` | rings, and the frames that go through them |
-//! | `hostile` | what a broken or evil device writes |
+//! | `pf` | what the PF decides |
 //! | `control` | what a test may look at and do |
+//!
+//! Rings, frames, filters and the mailbox are those of [`intel`](super::intel).
 //!
 //! Not modelled: interrupts (their registers take what is written), header split, TCP segmentation, SCTP checksums, head write-back,
 //! timestamps; using one of these is a violation that says so. RX queue 1 is fed by RSS, which a VF of a real 82576 gets only where its
 //! PF says so.
 
 mod control;
-mod filters;
-mod hostile;
-mod mailbox;
-mod offload;
 mod options;
 mod pf;
-mod queue;
 mod registers;
-mod rx;
-mod tx;
 
-pub use control::IgbvfCounters;
-pub use hostile::Hostile;
-pub use options::{IgbvfOptions, ReplyDelay};
+pub use super::intel::{FrameCounters as IgbvfCounters, Hostile, ReplyDelay};
+pub use options::IgbvfOptions;
 
-use super::Violations;
+use super::intel::{
+    Rules,
+    counters::{Counters, low_half},
+    mailbox::Mailbox,
+    path::{DataPath, Passing, Spread},
+    ring::RingPart,
+};
 use crate::{
     fault::DmaFault,
     frame::Rss,
     model::{DeviceModel, DoorbellAt, HostMemory, Width},
     wire::Wire,
 };
-use control::Counters;
-use mailbox::Mailbox;
 use pf::Pf;
-use registers::Register;
-use rx::RxQueue;
-use tx::TxQueue;
+use registers::{Register, RxPart, Statistic};
 use vfwire_core::bus::BarIndex;
 use vfwire_spec::{
-    igbvf::{ID_82576, ID_I350, REGISTER_BAR_BYTES, regs},
+    igbvf::{ID_82576, ID_I350, MAX_FRAME_BYTES, REGISTER_BAR_BYTES, desc, regs},
     pci::PciId,
 };
 
-/// Frames that one step receives, and descriptors that it sends, at most, a queue.
-const STEP_BUDGET: usize = 256;
+const RULES: Rules = Rules {
+    longest: (MAX_FRAME_BYTES as usize, "a frame has at most 16383 bytes"),
+    frame_desc: usize::MAX,
+    l4_error: desc::RX_L4E,
+    ip_error: desc::RX_IPE,
+    segments: false,
+    checks_context: false,
+    detects_malice: false,
+    reports_need_no_threshold: false,
+    tails: ["RDT", "TDT"],
+};
 
 /// A VF of an 82576 (or, with one queue pair, of an I350) and its PF.
 #[derive(Debug)]
 pub struct IgbvfModel {
     options: IgbvfOptions,
-    violations: Violations,
     mailbox: Mailbox,
     pf: Pf,
-    rx: Vec<RxQueue>,
-    tx: Vec<TxQueue>,
-    rss: Rss,
-    counters: Counters,
+    path: DataPath,
     link_up: bool,
     /// Interrupt and hint registers: they hold what was written.
     scratch: [u32; registers::SCRATCH],
-    hostile: Option<Hostile>,
-    /// A received frame without its VLAN tag.
-    stripped: Vec<u8>,
 }
 
 impl IgbvfModel {
     /// A VF whose PF is up and whose link is up.
     pub fn new(options: IgbvfOptions) -> Self {
+        let spread = Spread { table: vec![0, 1], mask: u8::from(options.queues > 1), avoids_queues_that_are_off: true };
+        let start = u64::from(options.counters_start);
         Self {
-            violations: Violations::default(),
             mailbox: Mailbox::new(options.reply_delay),
             pf: Pf::new(&options),
-            rx: (0..options.queues).map(|_| RxQueue::default()).collect(),
-            tx: (0..options.queues).map(|_| TxQueue::default()).collect(),
-            rss: Rss::new(),
-            counters: Counters::starting_at(options.counters_start),
+            path: DataPath::new(options.queues, RULES, Rss::new(), spread, Counters::starting_at(start, start)),
             link_up: true,
             scratch: [0; registers::SCRATCH],
-            hostile: None,
-            stripped: Vec::new(),
             options,
         }
     }
@@ -99,26 +90,9 @@ impl IgbvfModel {
     /// What CTRL.RST and a function-level reset have in common. Ring addresses, heads and tails stay as they were: a driver that does
     /// not program them again works on a ring that is gone.
     fn reset_function(&mut self) {
-        self.stop_queues();
+        self.path.stop();
         self.mailbox.reset();
         self.pf.vf_was_reset();
-    }
-
-    fn stop_queues(&mut self) {
-        self.rx.iter_mut().for_each(RxQueue::stop);
-        self.tx.iter_mut().for_each(TxQueue::stop);
-    }
-
-    /// Tails that were written outside their ring or before their queue was enabled.
-    fn collect_misuse(&mut self) {
-        let rings = self.rx.iter().map(|queue| ("RDT", &queue.ring)).chain(self.tx.iter().map(|queue| ("TDT", &queue.ring)));
-        for (name, ring) in rings {
-            if let Some(tail) = ring.doorbell().take_misuse() {
-                let detail = format_args!("{name} = {tail} where the ring has {} descriptors", ring.len_desc());
-                let rule = if ring.is_running() { "a tail lies in its ring" } else { "a tail is written after its queue was enabled" };
-                self.violations.record(rule, detail);
-            }
-        }
     }
 
     fn status(&self) -> u32 {
@@ -133,6 +107,18 @@ impl IgbvfModel {
         regs::STATUS_FD | regs::STATUS_LU | speed
     }
 
+    fn statistic(&self, which: Statistic) -> u32 {
+        let counters = &self.path.counters;
+        low_half(match which {
+            Statistic::RxFrames => counters.rx_frames,
+            Statistic::RxBytes => counters.rx_octets,
+            Statistic::RxMulticast => counters.rx_multicast,
+            Statistic::TxFrames => counters.tx_frames,
+            Statistic::TxBytes => counters.tx_octets,
+            Statistic::Loopback => 0,
+        })
+    }
+
     fn read_register(&mut self, register: Register) -> u32 {
         match register {
             // The reset bit clears itself.
@@ -140,38 +126,53 @@ impl IgbvfModel {
             Register::Status => self.status(),
             Register::Mailbox => self.mailbox.read_flags(&mut self.pf),
             Register::MailboxMemory(word) => self.mailbox.memory[word],
-            Register::Rx(queue, part) => self.rx[queue].read(part),
-            Register::Tx(queue, part) => self.tx[queue].read(part),
-            Register::Statistic(which) => self.counters.register(which),
+            Register::Rx(queue, RxPart::Ring(part)) => self.path.rx[queue].ring.read(part),
+            Register::Rx(queue, RxPart::SplitControl) => self.path.rx[queue].split_control,
+            Register::Rx(queue, RxPart::Dropped) => std::mem::take(&mut self.path.rx[queue].dropped),
+            Register::Tx(queue, part) => self.path.tx[queue].read(part),
+            Register::Statistic(which) => self.statistic(which),
             Register::Scratch(at) => self.scratch[at],
         }
     }
 
     fn write_register(&mut self, register: Register, value: u32) {
-        let violations = &mut self.violations;
+        let violations = &mut self.path.violations;
         match register {
             Register::Ctrl if value & regs::CTRL_RST != 0 => self.reset_function(),
             Register::Ctrl | Register::WriteOnly => {}
-            Register::Status | Register::Statistic(_) => {
+            Register::Status | Register::Statistic(_) | Register::Rx(_, RxPart::Dropped) => {
                 violations.record("a read-only register is not written", format_args!("{register:?}"))
             }
-            Register::Mailbox => self.mailbox.write_flags(value, violations),
+            Register::Mailbox => self.mailbox.write_flags(value, &mut self.pf, violations),
             Register::MailboxMemory(word) => self.mailbox.write_memory(word, value, violations),
-            Register::Rx(queue, part) => self.rx[queue].write(part, value, &self.options, violations),
-            Register::Tx(queue, part) => self.tx[queue].write(part, value, &self.options, violations),
+            Register::Rx(queue, RxPart::Ring(part)) => self.write_rx(queue, part, value),
+            Register::Rx(queue, RxPart::SplitControl) => self.path.rx[queue].write_split_control(value, violations),
+            Register::Tx(queue, part) => {
+                self.path.tx[queue].write(part, value, self.options.enable_polls, violations);
+            }
             Register::Scratch(at) => self.scratch[at] = value,
+        }
+    }
+
+    fn write_rx(&mut self, queue: usize, part: RingPart, value: u32) {
+        let (queue, violations) = (&mut self.path.rx[queue], &mut self.path.violations);
+        if queue.write(part, value, self.options.enable_polls, violations) {
+            let threshold = queue.ring.control() >> regs::DCTL_WTHRESH_SHIFT & regs::DCTL_THRESHOLD_MASK;
+            let erratum = (self.options.queues == 1 || threshold == 1, "RXDCTL.WTHRESH is 1, or write-backs stall (82576 erratum)");
+            queue.check_enabled(regs::SRRCTL_DROP_EN, &[erratum], violations);
         }
     }
 
     /// The register of an access, or a violation.
     fn register(&mut self, bar: BarIndex, offset: u32, width: Width) -> Option<Register> {
+        let violations = &mut self.path.violations;
         if width != Width::Word {
-            self.violations.record("registers are accessed by 32-bit words", format_args!("{width:?} at {offset:#x}"));
+            violations.record("registers are accessed by 32-bit words", format_args!("{width:?} at {offset:#x}"));
             return None;
         }
-        let register = Register::at(offset).filter(|register| register.queue().is_none_or(|queue| queue < self.rx.len()));
+        let register = Register::at(offset).filter(|register| register.queue().is_none_or(|queue| queue < self.options.queues));
         if register.is_none() || bar != BarIndex::ZERO {
-            self.violations.record("the device has the register", format_args!("{bar} {offset:#x}"));
+            violations.record("the device has the register", format_args!("{bar} {offset:#x}"));
         }
         register
     }
@@ -187,10 +188,7 @@ impl DeviceModel for IgbvfModel {
     }
 
     fn doorbells(&self) -> Vec<DoorbellAt> {
-        let at = |offset, ring: &queue::Ring| DoorbellAt { bar: BarIndex::ZERO, offset, doorbell: ring.doorbell().clone() };
-        let rx = (0..).zip(&self.rx).map(|(queue, rx)| at(regs::RDT.index(queue).offset(), &rx.ring));
-        let tx = (0..).zip(&self.tx).map(|(queue, tx)| at(regs::TDT.index(queue).offset(), &tx.ring));
-        rx.chain(tx).collect()
+        self.path.doorbells(|queue| regs::RDT.index(queue).offset(), |queue| regs::TDT.index(queue).offset())
     }
 
     fn mmio_read(&mut self, bar: BarIndex, offset: u32, width: Width) -> u64 {
@@ -206,11 +204,8 @@ impl DeviceModel for IgbvfModel {
     }
 
     fn step(&mut self, memory: &dyn HostMemory, wire: &mut dyn Wire) -> Result<bool, DmaFault> {
-        self.collect_misuse();
-        let sent = self.transmit(memory, wire)?;
-        let received = self.receive(memory, wire)?;
-        self.spurious_completions(memory)?;
-        Ok(sent || received)
+        let passes = self.link_up && self.pf.lets_pass();
+        self.path.step(&self.pf.filters, Passing { receives: passes, sends: passes }, memory, wire)
     }
 
     fn reset(&mut self) {

@@ -1,17 +1,7 @@
 //! What is chosen before the device is made.
 
-use std::time::Duration;
+use crate::models::intel::options::{ReplyDelay, on_off, one_of, unicast};
 use vfwire_spec::{igbvf::MAX_QUEUE_PAIRS, net::MacAddr};
-
-/// How long the PF takes to answer a request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReplyDelay {
-    /// Its acknowledgement comes with the `n`-th read of the mailbox register after the request (0: with the first), its answer `n`
-    /// reads later. So a driver in the only thread sees the same every time.
-    Polls(u32),
-    /// Both come after this time.
-    Time(Duration),
-}
 
 /// Options of an [`IgbvfModel`](super::IgbvfModel).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,37 +56,17 @@ impl IgbvfOptions {
             "silent" => self.silent = on_off(key, value)?,
             "mbps" => self.link_mbps = one_of(key, value, &[10, 100, 1000])?,
             "queues" => self.queues = one_of(key, value, &[1, MAX_QUEUE_PAIRS])? as usize,
-            "delay_ms" => {
-                let ms = value.parse().map_err(|_| format!("{key}={value}: give whole milliseconds"))?;
-                self.reply_delay = ReplyDelay::Time(Duration::from_millis(ms));
-            }
+            "delay_ms" => self.reply_delay = ReplyDelay::parse_ms(key, value)?,
             _ => return Err(format!("{key} is no option of this device: it has mac, spoofchk, trusted, silent, mbps, queues, delay_ms")),
         }
         Ok(())
     }
 }
 
-fn unicast(value: &str) -> Result<MacAddr, String> {
-    let mac: MacAddr = value.parse().map_err(|error| format!("mac={value}: {error}"))?;
-    if mac.is_unicast() { Ok(mac) } else { Err(format!("mac={value}: this is no address of one station")) }
-}
-
-fn on_off(key: &str, value: &str) -> Result<bool, String> {
-    match value {
-        "on" => Ok(true),
-        "off" => Ok(false),
-        _ => Err(format!("{key}={value}: give on or off")),
-    }
-}
-
-fn one_of(key: &str, value: &str, allowed: &[u32]) -> Result<u32, String> {
-    let number = value.parse().ok().filter(|number| allowed.contains(number));
-    number.ok_or_else(|| format!("{key}={value}: give one of {allowed:?}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn options_are_set_from_text() {

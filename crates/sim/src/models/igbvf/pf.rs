@@ -1,6 +1,10 @@
 //! The PF: what it answers, and what it allows its VF. Decides as Linux' igb does.
 
-use super::{IgbvfOptions, filters::Filters};
+use super::IgbvfOptions;
+use crate::models::intel::{
+    filters::{Filters, Longest},
+    mailbox::AnswersVf,
+};
 use std::collections::BTreeSet;
 use vfwire_spec::{
     igbvf::control::{self, Request},
@@ -34,10 +38,6 @@ impl Pf {
         }
     }
 
-    pub(super) fn is_silent(&self) -> bool {
-        self.silent || self.down
-    }
-
     pub(super) fn set_silent(&mut self, silent: bool) {
         self.silent = silent;
     }
@@ -63,31 +63,8 @@ impl Pf {
         self.clear_to_send = false;
     }
 
-    pub(super) fn set_down(&mut self, down: bool) {
-        self.down = down;
-        if down {
-            self.vf_was_reset();
-        }
-    }
-
     pub(super) fn assign(&mut self, mac: Option<MacAddr>) {
         self.assigned = mac;
-    }
-
-    /// What it answers. Nothing to what is itself an answer.
-    pub(super) fn answer(&mut self, message: Message) -> Option<Message> {
-        if message.header().verdict() != Verdict::Unclear {
-            return None;
-        }
-        let request = Request::decode(message);
-        if matches!(request, Request::Reset) {
-            return Some(self.answer_reset());
-        }
-        if !self.clear_to_send {
-            return Some(control::reply(&message, Verdict::Nack, false));
-        }
-        let granted = !self.refused.contains(&message.header().code()) && self.grant(request);
-        Some(control::reply(&message, if granted { Verdict::Ack } else { Verdict::Nack }, true))
     }
 
     fn answer_reset(&mut self) -> Message {
@@ -111,7 +88,7 @@ impl Pf {
                 true
             }
             Request::SetLpe { max_frame_bytes } => {
-                self.filters.long_frame_bytes = Some(max_frame_bytes);
+                self.filters.longest = Longest::WithTag(max_frame_bytes);
                 true
             }
             Request::SetPromisc(promisc) => {
@@ -130,5 +107,39 @@ impl Pf {
             self.filters.mac = Some(mac);
         }
         allowed
+    }
+}
+
+impl AnswersVf for Pf {
+    fn is_silent(&self) -> bool {
+        self.silent || self.down
+    }
+
+    fn set_down(&mut self, down: bool) {
+        self.down = down;
+        if down {
+            self.vf_was_reset();
+        }
+    }
+
+    /// Nothing to what is itself an answer.
+    fn answer(&mut self, message: Message) -> Option<Message> {
+        if message.header().verdict() != Verdict::Unclear {
+            return None;
+        }
+        let request = Request::decode(message);
+        if matches!(request, Request::Reset) {
+            return Some(self.answer_reset());
+        }
+        if !self.clear_to_send {
+            return Some(control::reply(&message, Verdict::Nack, false));
+        }
+        let granted = !self.refused.contains(&message.header().code()) && self.grant(request);
+        Some(control::reply(&message, if granted { Verdict::Ack } else { Verdict::Nack }, true))
+    }
+
+    /// Nothing: what igb says to a VF that it does not know, it says at most once in two seconds.
+    fn message_was_read(&mut self) -> Option<Message> {
+        None
     }
 }

@@ -1,6 +1,7 @@
 //! Which register lies where.
 
-use vfwire_spec::{igbvf::regs, reg::RegArray};
+use crate::models::intel::{index_of, ring::RingPart};
+use vfwire_spec::igbvf::regs;
 
 /// Registers that only hold what was written.
 pub(super) const SCRATCH: usize = 11;
@@ -17,21 +18,6 @@ pub(super) enum Register {
     Statistic(Statistic),
     Scratch(usize),
     WriteOnly,
-}
-
-/// What every queue has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum RingPart {
-    BaseLow,
-    BaseHigh,
-    Length,
-    Head,
-    Tail,
-    Control,
-    /// DCA_RXCTRL or DCA_TXCTRL.
-    Hints,
-    WriteBackLow,
-    WriteBackHigh,
 }
 
 /// What an RX queue has.
@@ -147,10 +133,6 @@ impl Register {
         let of_ring = parts.iter().find_map(|(array, part)| Some(Self::Tx(index_of(*array, offset)?, *part)));
         of_ring.or_else(|| Some(Self::Tx(index_of(regs::TDT, offset)?, RingPart::Tail)))
     }
-}
-
-fn index_of<V: vfwire_spec::reg::MmioWord, A>(array: RegArray<V, A>, offset: u32) -> Option<usize> {
-    array.index_of(offset).map(|index| index as usize)
 }
 
 #[cfg(test)]

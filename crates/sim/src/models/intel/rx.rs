@@ -136,12 +136,6 @@ fn write_back(len_bytes: usize, info: Info, is_last: bool) -> Desc {
     rx::write_back(info.packet, info.hash, low_half(info.status | rx::DD | rx::EOP), length, info.tci)
 }
 
-/// Status and errors are in the low half of their word.
-fn low_half(word: u64) -> u32 {
-    let [a, b, c, d, ..] = word.to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
-}
-
 /// The tag control information of the frame's VLAN tag.
 #[inline]
 pub(crate) fn tag(frame: &[u8]) -> Option<u16> {

@@ -1,0 +1,176 @@
+//! Lanes between queues of these tests: what is kept, dropped and counted.
+
+use super::*;
+use crate::PoolConfig;
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, AtomicUsize},
+};
+use vfwire_core::path::Path;
+
+/// Gives numbered frames, as many as it is told to.
+struct Source {
+    left: Arc<AtomicUsize>,
+    next: u8,
+}
+
+impl RxQueue for Source {
+    fn rx_burst(&mut self, cache: &mut BufCache, out: &mut Burst) -> usize {
+        let count = self.left.load(Relaxed).min(out.room());
+        for _ in 0..count {
+            let mut frame = out.push_empty(cache).expect("a buffer");
+            frame.append(60).expect("room").fill(self.next);
+            self.next = self.next.wrapping_add(1);
+        }
+        self.left.fetch_sub(count, Relaxed);
+        count
+    }
+    fn path(&self) -> Path {
+        Path::SCALAR
+    }
+}
+
+/// Takes frames while it has room.
+struct Sink {
+    room: Arc<AtomicUsize>,
+    got: Arc<Mutex<Vec<Vec<u8>>>>,
+    reclaims: Arc<AtomicU64>,
+}
+
+impl TxQueue for Sink {
+    fn tx_burst(&mut self, cache: &mut BufCache, burst: &mut Burst) -> usize {
+        let count = self.room.load(Relaxed).min(burst.len());
+        let mut at = 0;
+        let mut got = self.got.lock().expect("a test");
+        burst.retain(cache, |frame| {
+            at += 1;
+            if at <= count {
+                got.push(frame.data().to_vec());
+            }
+            at > count
+        });
+        self.room.fetch_sub(count, Relaxed);
+        count
+    }
+    fn reclaim(&mut self, _cache: &mut BufCache) -> usize {
+        self.reclaims.fetch_add(1, Relaxed);
+        0
+    }
+    fn in_flight(&self) -> usize {
+        0
+    }
+    fn path(&self) -> Path {
+        Path::SCALAR
+    }
+}
+
+/// A lane of these queues, and what the test holds of them.
+struct Bench {
+    pool: Pool,
+    cache: BufCache,
+    lane: Lane,
+    left: Arc<AtomicUsize>,
+    room: Arc<AtomicUsize>,
+    got: Arc<Mutex<Vec<Vec<u8>>>>,
+    reclaims: Arc<AtomicU64>,
+}
+
+const BUFFERS: u32 = 64;
+
+impl Bench {
+    fn new(frames: usize, room: usize) -> Self {
+        let pool = Pool::new(&*vfwire_sim::SimHost::new().dma(), PoolConfig::new(BUFFERS)).expect("memory");
+        let (left, room) = (Arc::new(AtomicUsize::new(frames)), Arc::new(AtomicUsize::new(room)));
+        let (got, reclaims) = (Arc::default(), Arc::default());
+        let source = Source { left: Arc::clone(&left), next: 0 };
+        let sink = Sink { room: Arc::clone(&room), got: Arc::clone(&got), reclaims: Arc::clone(&reclaims) };
+        let lane = Lane::new(Box::new(source), Box::new(sink), &pool, 8);
+        Self { cache: pool.cache(), lane, left, room, got, reclaims, pool }
+    }
+
+    /// One poll, counted as a worker counts it: what was received and what was sent.
+    fn poll(&mut self) -> (usize, usize) {
+        let moved = self.lane.poll(&mut MacSwap, &mut self.cache);
+        if moved.received | moved.sent != 0 {
+            self.lane.count(&moved, 100);
+        }
+        (moved.received, moved.sent)
+    }
+
+    /// The numbers of the frames that were sent.
+    fn numbers(&self) -> Vec<u8> {
+        self.got.lock().expect("a test").iter().map(|frame| frame[20]).collect()
+    }
+}
+
+#[test]
+fn frames_that_fit_go_through_at_once() {
+    let mut bench = Bench::new(11, usize::MAX);
+    assert_eq!([bench.poll(), bench.poll(), bench.poll()], [(8, 8), (3, 3), (0, 0)]);
+    assert_eq!(bench.numbers(), (0..11).collect::<Vec<_>>());
+    assert_eq!(bench.lane.reader().read(), LaneStats { frames: 11, polls: 2, cycles: 200, dropped: 0 });
+    assert_eq!(bench.reclaims.load(Relaxed), 1, "an idle poll takes sent buffers back");
+}
+
+#[test]
+fn what_does_not_fit_is_kept_in_order_and_nothing_is_received_meanwhile() {
+    let mut bench = Bench::new(11, 5);
+    assert_eq!([bench.poll(), bench.poll(), bench.poll()], [(8, 5), (0, 0), (0, 0)]);
+    assert_eq!(bench.left.load(Relaxed), 3);
+    bench.room.store(100, Relaxed);
+    assert_eq!([bench.poll(), bench.poll()], [(0, 3), (3, 3)]);
+    assert_eq!(bench.numbers(), (0..11).collect::<Vec<_>>());
+    assert_eq!(bench.lane.reader().read(), LaneStats { frames: 11, polls: 2, cycles: 300, dropped: 0 });
+}
+
+#[test]
+fn a_ring_that_stays_full_costs_counted_frames_and_does_not_stop_the_lane() {
+    let mut bench = Bench::new(9, 6);
+    assert_eq!(bench.poll(), (8, 6));
+    for _ in 0..RETRIES - 1 {
+        assert_eq!(bench.poll(), (0, 0));
+    }
+    assert_eq!(bench.lane.reader().read().dropped, 0);
+    assert_eq!(bench.poll(), (0, 0));
+    assert_eq!(bench.lane.reader().read().dropped, 2);
+    assert_eq!(bench.poll(), (1, 0), "the lane receives again");
+}
+
+#[test]
+fn every_frame_is_accounted_for_and_every_buffer_comes_home() {
+    for room in [0, 3, 20, 100] {
+        let Bench { pool, cache, lane, left, got, .. } = Bench::new(20, room);
+        drop(cache);
+        let (reader, stop) = (lane.reader(), AtomicBool::new(false));
+        let mut worker = Worker::new(vec![lane], &pool);
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| worker.run(&mut Io, &stop));
+            // Until all frames are received, or none can be.
+            while left.load(Relaxed) > 0 && got.lock().expect("a test").len() < room {
+                std::thread::yield_now();
+            }
+            stop.store(true, Relaxed);
+            running.join().expect("no panic");
+        });
+        let stats = reader.read();
+        let sent = got.lock().expect("a test").len() as u64;
+        assert_eq!(stats.frames, sent + stats.dropped, "{stats:?}");
+        assert_eq!(stats.frames, 20 - left.load(Relaxed) as u64);
+        drop(worker);
+        assert_eq!(pool.free_buffers(), BUFFERS as usize);
+    }
+}
+
+#[test]
+fn macs_are_exchanged_and_nothing_else() {
+    let original: Vec<u8> = (0..64).collect();
+    let mut frame = original.clone();
+    swap_macs(&mut frame);
+    assert_eq!(frame[..6], original[6..12]);
+    assert_eq!(frame[6..12], original[..6]);
+    assert_eq!(frame[12..], original[12..]);
+    // Shorter than any frame: left alone.
+    let mut short = [1, 2, 3];
+    swap_macs(&mut short);
+    assert_eq!(short, [1, 2, 3]);
+}
