@@ -9,6 +9,7 @@
 
 use std::error::Error;
 use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use vfwire::forward::{Io, MacSwap, Stage};
 use vfwire::{BufCache, Burst, Host, Path, PoolConfig, Port, PortConfig, RxQueue, TxQueue, cycles};
@@ -18,7 +19,13 @@ const BURSTS_A_SUM: u32 = 64;
 /// Buffers beside those of the rings and the burst, as `vfwire forward` has them.
 const WORKER_BUFFERS: u32 = 512;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    let Err(error) = measure() else { return ExitCode::SUCCESS };
+    eprintln!("peer_bench: {error}");
+    ExitCode::FAILURE
+}
+
+fn measure() -> Result<(), Box<dyn Error>> {
     let options = Options::parse(std::env::args().skip(1))?;
     match options.mode.as_str() {
         "io" => run(&options, Io),
@@ -79,7 +86,7 @@ fn run<S: Stage>(options: &Options, mut stage: S) -> Result<(), Box<dyn Error>> 
     let (Some(rx), Some(tx)) = (queues.rx.into_iter().next(), queues.tx.into_iter().next()) else {
         return Err(format!("{}: the port gave no queue pair", options.port).into());
     };
-    let mut path = Lane { rx, tx, cache: pool.cache(), burst: pool.burst(options.burst) };
+    let mut lane = Lane { rx, tx, cache: pool.cache(), burst: pool.burst(options.burst) };
 
     let counter = Counter::calibrate();
     (peer.mode)(c_int::from(!options.lock_step));
@@ -89,14 +96,14 @@ fn run<S: Stage>(options: &Options, mut stage: S) -> Result<(), Box<dyn Error>> 
         options.mode,
         options.burst,
         u8::from(options.lock_step),
-        path.rx.path(),
-        path.tx.path(),
+        lane.rx.path(),
+        lane.tx.path(),
         counter.read_cycles
     );
     for _ in 0..options.repetitions {
         // The distance of the two cores, which a virtual machine's host may change at any time.
         let round_trip = if options.lock_step { 0 } else { (peer.rtt)() };
-        let outcome = path.repetition(&mut stage, options, &peer, &counter);
+        let outcome = lane.repetition(&mut stage, options, &peer, &counter);
         println!("REP sum={:.2} rtt={round_trip} full={} other={}", outcome.cycles_a_frame, outcome.full, outcome.other);
     }
     Ok(())

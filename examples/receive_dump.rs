@@ -4,7 +4,7 @@
 //! (`-- 0000:3b:02.1 --count 3`) those that a VF receives, whoever they are for, where its PF grants that.
 
 use std::error::Error;
-use vfwire::{Host, Intent, PoolConfig, Port, PortConfig, RxQueue};
+use vfwire::{Host, Intent, PoolConfig, Port, PortConfig, PortEvent, RxQueue};
 
 /// Bytes of a frame that are shown.
 const SHOWN_BYTES: usize = 64;
@@ -40,6 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         burst.clear(&mut cache);
         while let Some(event) = port.poll_control()? {
             println!("{event:?}");
+            if matches!(event, PortEvent::Removed { .. }) {
+                return Ok(()); // which gives the function back
+            }
         }
     }
     Ok(())

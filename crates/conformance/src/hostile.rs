@@ -60,6 +60,26 @@ pub fn frames_without_an_end<F: Fixture>() {
     }
 }
 
+/// A frame of which the end never came is taken back with its ring, whether the queue is polled or dropped.
+pub fn a_frame_cut_off_by_the_end<F: Fixture>() {
+    for setup in Setup::on_every_path::<F>() {
+        for polled in [true, false] {
+            let mut bench = setup.start::<F>();
+            let to = bench.mac();
+            turn(&bench, Some(Hostility::NeverEnds));
+            assert!(bench.receive_of((0..3).map(|number| frame(to, 60, number))).is_empty());
+            bench.port().stop().expect("it runs");
+            if polled {
+                bench.poll_queues_in_reset();
+            } else {
+                bench.rx.clear();
+                bench.tx.clear();
+            }
+            bench.assert_all_home();
+        }
+    }
+}
+
 /// Write-backs with every bit set are errors, of which not one is taken for a frame or a metadata.
 pub fn all_bits_set<F: Fixture>() {
     for setup in Setup::on_every_path::<F>() {

@@ -78,6 +78,8 @@ macro_rules! scenarios {
             received_frames_follow_those_in_the_burst
             frames_grow_and_shrink
             packets_are_kept_and_sent_later
+            frames_cross_from_port_to_port
+            pools_are_not_mixed
         );
     };
     (pressure $fixture:ident) => {
@@ -188,6 +190,7 @@ macro_rules! scenarios {
         $crate::scenarios!(@ hostile $fixture:
             lengths_beyond_the_buffer
             frames_without_an_end
+            a_frame_cut_off_by_the_end
             all_bits_set
             frames_of_no_bytes
             completions_out_of_nowhere

@@ -5,11 +5,16 @@ use crate::{
     fixture::Fixture,
     frames::{self, frame},
 };
-use std::thread;
+use std::{
+    panic::{self, AssertUnwindSafe},
+    thread,
+};
 use vfwire_core::{
-    pool::{BURST_MAX, HEADROOM_BYTES},
+    pool::{BURST_MAX, HEADROOM_BYTES, Pool, PoolConfig},
+    port::{Driver, Port},
     queue::{RxQueue, TxQueue},
 };
+use vfwire_sim::TestWire;
 use vfwire_spec::net::{ETH_MAX_FRAME_BYTES, ETH_MIN_FRAME_BYTES, MacAddr};
 
 /// The same bytes come out, whatever the length of the frame.
@@ -73,7 +78,7 @@ pub fn any_limit_serves_what_is_there<F: Fixture>() {
 pub fn rings_of_every_size_go_round<F: Fixture>() {
     for size_desc in [32, 64, 128, 256, 512, 1024, 2048, 4096] {
         for setup in Setup::on_every_path::<F>() {
-            let setup = Setup { pool: vfwire_core::pool::PoolConfig::new(3 * u32::from(size_desc) + 600), ..setup.rings(size_desc) };
+            let setup = Setup { pool: PoolConfig::new(3 * u32::from(size_desc) + 600), ..setup.rings(size_desc) };
             let mut bench = setup.start::<F>();
             let (to, total) = (bench.mac(), 10 * usize::from(size_desc) + 13);
             let (mut at, mut window) = (0, 1);
@@ -179,6 +184,61 @@ pub fn packets_are_kept_and_sent_later<F: Fixture>() {
     }
     bench.flush(0, &mut burst);
     assert_same(&bench.sent(), &frames, "kept and sent later");
+}
+
+/// A buffer that was received on one port is sent on another of the same host, both ways.
+pub fn frames_cross_from_port_to_port<F: Fixture>() {
+    for setup in Setup::on_every_path::<F>() {
+        let mut bench = setup.start::<F>();
+        let wire = TestWire::new();
+        let device = bench.host.add("sim:second", F::model(&setup.options), wire.clone());
+        let mut second = F::Driver::probe(device.open().expect("nobody has it")).expect("it answers");
+        let mut queues = second.start(&setup.config(&bench.pool)).expect("the pool is of the same host");
+        let (near, far) = (bench.mac(), second.info().mac);
+        let mut burst = bench.pool.burst(32);
+        for round in 0..40 {
+            let [ours, theirs] = [near, far].map(|to| numbered(to, 1 + round));
+            bench.inject(ours.clone());
+            theirs.iter().for_each(|frame| wire.push(frame.clone()));
+            bench.settle();
+            while bench.rx[0].rx_burst(&mut bench.cache, &mut burst) > 0 {
+                queues.tx[0].tx_burst(&mut bench.cache, &mut burst);
+            }
+            while queues.rx[0].rx_burst(&mut bench.cache, &mut burst) > 0 {
+                bench.tx[0].tx_burst(&mut bench.cache, &mut burst);
+            }
+            bench.settle();
+            assert_same(&bench.sent(), &theirs, format_args!("{}: from the second to the first", setup.path));
+            let crossed: Vec<_> = std::iter::from_fn(|| wire.pop()).collect();
+            assert_same(&crossed, &ours, format_args!("{}: from the first to the second", setup.path));
+        }
+        assert!(device.with(|model| F::violations(model)).is_empty());
+    }
+}
+
+/// The cache, the burst and the queue of one call are of one pool, or the call says so before it touches anything.
+pub fn pools_are_not_mixed<F: Fixture>() {
+    let mut bench = Setup::new::<F>().start::<F>();
+    let to = bench.mac();
+    bench.inject(numbered(to, 4));
+    bench.settle();
+    let other = Pool::new(&*bench.host.dma(), PoolConfig::new(64)).expect("a simulated host has memory");
+    let (mut cache, mut burst) = (other.cache(), other.burst(8));
+    let mut own = bench.pool.burst(8);
+    let panics = [
+        panic::catch_unwind(AssertUnwindSafe(|| bench.rx[0].rx_burst(&mut cache, &mut own))),
+        panic::catch_unwind(AssertUnwindSafe(|| bench.rx[0].rx_burst(&mut bench.cache, &mut burst))),
+        panic::catch_unwind(AssertUnwindSafe(|| bench.tx[0].tx_burst(&mut cache, &mut own))),
+        panic::catch_unwind(AssertUnwindSafe(|| bench.tx[0].tx_burst(&mut bench.cache, &mut burst))),
+        panic::catch_unwind(AssertUnwindSafe(|| bench.tx[0].reclaim(&mut cache))),
+    ];
+    for panic in panics {
+        let payload = panic.expect_err("the pools are different");
+        assert!(payload.downcast_ref::<&str>().is_some_and(|text| text.contains("different pools")));
+    }
+    drop((cache, burst));
+    assert_eq!(other.free_buffers(), 64);
+    assert_eq!(bench.forward(8), 4, "nothing was taken");
 }
 
 /// `count` numbered frames of mixed sizes.

@@ -1,5 +1,8 @@
 //! Which compilation of the packet path runs: portable, or one for an instruction set that the processor has.
-#![expect(unsafe_code, reason = "a prefetch is an intrinsic on a raw address; compiling for an instruction set is a promise to have it")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "a prefetch is an intrinsic on a raw address; compiling for an instruction set is a promise to have it")
+)]
 
 use crate::error::PortError;
 pub use crate::ring::Isa;
@@ -37,13 +40,16 @@ impl Path {
 
     /// All paths of this processor, the portable one first and the fastest last.
     pub fn all() -> Vec<Self> {
-        let mut paths = vec![Self::SCALAR];
-        #[cfg(target_arch = "x86_64")]
-        {
-            paths.extend(has_avx2().then_some(Self(Kind::Avx2)));
-            paths.extend(has_avx512().then_some(Self(Kind::Avx512)));
-        }
-        paths
+        [
+            Some(Self::SCALAR),
+            #[cfg(target_arch = "x86_64")]
+            has_avx2().then_some(Self(Kind::Avx2)),
+            #[cfg(target_arch = "x86_64")]
+            has_avx512().then_some(Self(Kind::Avx512)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// The fastest path of this processor.
@@ -142,4 +148,25 @@ pub(crate) fn prefetch(address: *const u8) {
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = address;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_had_by_name() {
+        assert_eq!(Path::all()[0], Path::SCALAR);
+        for path in Path::all() {
+            assert_eq!(Path::named(path.name()), Some(path));
+        }
+        assert_eq!(Path::named("avx1024"), None);
+        #[cfg(target_arch = "x86_64")]
+        {
+            assert_eq!(Path::named("avx2").is_some(), is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi2"));
+            assert_eq!(Path::named("avx512").is_some(), has_avx512());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        assert_eq!(Path::best(), Path::SCALAR);
+    }
 }

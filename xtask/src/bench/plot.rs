@@ -91,13 +91,20 @@ fn heading(area: &Area<'_>, title: &str) -> Result<()> {
 fn panel(area: &Area<'_>, caption: &str, bars: &[Bar], top: f64) -> Result<()> {
     let mut chart = ChartBuilder::on(area)
         .caption(caption, font(15, INK, HPos::Left))
+        .margin_left(14)
         .margin_right(18)
         .margin_bottom(44)
         .y_label_area_size(64)
         .build_cartesian_2d(0.0..BURSTS.len() as f64, 0.0..top)
         .map_err(failed)?;
     let mut mesh = chart.configure_mesh();
-    mesh.disable_x_mesh().disable_x_axis().y_desc("TSC cycles a frame").y_labels(8).bold_line_style(FAINT).light_line_style(TRANSPARENT);
+    mesh.disable_x_mesh()
+        .disable_x_axis()
+        .y_desc("TSC cycles a frame")
+        .y_labels(8)
+        .y_label_formatter(&|cycles| format!("{cycles:.0}"))
+        .bold_line_style(FAINT)
+        .light_line_style(TRANSPARENT);
     mesh.axis_style(INK).label_style(font(12, INK, HPos::Left)).draw().map_err(failed)?;
     for bar in bars {
         draw_bar(&mut chart, area, bar)?;
