@@ -203,6 +203,13 @@ pub fn what_a_reset_loses_is_counted<F: PfFixture>() {
     assert_same(&bench.sent(), &[frame(PEER, 60, 6)], "what a worker kept leaves after recovery");
     let stats = bench.stats().tx[0];
     assert_eq!((stats.frames, stats.lost_in_reset), (26, 5));
+    // What the device has reported was sent, even where nobody has looked at the report yet.
+    bench.load(&mut burst, &frame(PEER, 60, 7), TxOffload::default());
+    assert_eq!(bench.tx[0].tx_burst(&mut bench.cache, &mut burst), 1);
+    bench.settle();
+    take_pf_down(&mut bench);
+    bench.poll_queues_in_reset();
+    assert_eq!(bench.stats().tx[0].lost_in_reset, 5);
 }
 
 /// Frames that had arrived before the reset and were not fetched are delivered or counted, never silently gone.

@@ -1,7 +1,7 @@
 //! Rings against a device of a few lines, on random schedules: every path gives what the portable one gives, no buffer is lost or had
 //! twice, and no frame is unaccounted for, whatever the device writes.
 
-use super::*;
+use super::{tx::OPENING_DESC, *};
 use crate::{
     burst::Burst,
     dma::DomainId,
@@ -522,4 +522,88 @@ fn pools_do_not_mix() {
     let other = World::new(Path::SCALAR);
     let mut cache = other.pool.cache();
     world.path.run(Receive(&mut world.rx, &mut cache, &mut world.burst));
+}
+
+/// As `Odd`, for a device that wants a context before anything else.
+struct Opened;
+const OPENING: Desc = [7, TX_CONTEXT];
+impl TxFormat for Opened {
+    const DONE: u64 = TX_DONE;
+    const FIXED: u64 = Odd::FIXED;
+    const END: u64 = TX_END;
+    const REPORT: u64 = REPORT;
+    const LENGTH_AT: u32 = 8;
+    const TOTAL_AT: u32 = 32;
+    const MIN_FRAME_BYTES: u32 = 17;
+    const OPENING: Option<Desc> = Some(OPENING);
+    fn context(asked: TxOffload) -> Option<Desc> {
+        Odd::context(asked)
+    }
+    fn request(asked: TxOffload, total_bytes: u64) -> (u64, u64) {
+        Odd::request(asked, total_bytes)
+    }
+}
+struct PostOpened<'a>(&'a mut TxRing<Opened>, &'a mut BufCache, &'a mut Burst);
+impl Kernel for PostOpened<'_> {
+    type Out = Sent;
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> Sent {
+        self.0.post(isa, self.1, self.2)
+    }
+}
+
+/// What the device finds of a posted burst of 8 frames, and that all buffers come home.
+fn send_eight(tx: &mut TxRing<Opened>, cache: &mut BufCache, burst: &mut Burst, path: Path, asked: TxOffload) -> Vec<Desc> {
+    for _ in 0..8 {
+        let mut frame = burst.push_empty(cache).expect("a free buffer");
+        assert!(frame.append(60).is_some());
+        frame.offload(asked);
+    }
+    let first = tx.ring.tail;
+    let sent = path.run(PostOpened(tx, cache, burst));
+    assert_eq!((sent.frames, sent.bytes, sent.dropped, sent.posted), (8, 480, 0, true));
+    let descs = (0..tx.ring.tail.wrapping_sub(first)).map(|ahead| {
+        let desc = tx.ring.desc.as_ptr().wrapping_add(tx.ring.slot(first.wrapping_add(ahead)));
+        // SAFETY: inside the ring; one thread.
+        let words = unsafe { *desc };
+        if words[1] & REPORT != 0 {
+            // SAFETY: as above; the test is the device here.
+            unsafe { (*desc)[1] = TX_DONE };
+        }
+        words
+    });
+    let descs: Vec<Desc> = descs.collect();
+    assert_eq!(tx.reclaim(cache), descs.len());
+    descs
+}
+
+#[test]
+fn a_ring_begins_with_what_its_format_wants() {
+    for path in Path::all() {
+        let space = TestSpace::new();
+        let pool = Pool::new(&space, PoolConfig::new(BUFFERS)).unwrap();
+        let deposit = Deposit::new();
+        deposit.quiet();
+        let (mut cache, mut burst) = (pool.cache(), pool.burst(BURST_MAX));
+        let mut tx = TxRing::<Opened>::new(&space, &pool, RING, MAX_FRAME, &deposit).unwrap();
+        let plain = TxOffload::default();
+        let tagged = plain.vlan(5);
+        for _ in 0..2 {
+            let contexts = |descs: &[Desc]| descs.iter().filter(|desc| desc[1] & TX_CONTEXT != 0).count();
+            let begun = send_eight(&mut tx, &mut cache, &mut burst, path, plain);
+            assert_eq!((begun[0], contexts(&begun), begun.len()), (OPENING, OPENING_DESC, OPENING_DESC + 8), "{path}");
+            // Round the end of the ring, too.
+            for _ in 0..20 {
+                assert_eq!(contexts(&send_eight(&mut tx, &mut cache, &mut burst, path, plain)), 0);
+            }
+            assert_eq!(contexts(&send_eight(&mut tx, &mut cache, &mut burst, path, tagged)), 1);
+            assert_eq!(contexts(&send_eight(&mut tx, &mut cache, &mut burst, path, plain)), 0);
+            assert_eq!(tx.reset(&mut cache), 0);
+        }
+        // A first frame that asks for something brings its own.
+        let begun = send_eight(&mut tx, &mut cache, &mut burst, path, tagged);
+        assert_eq!(begun[0], Odd::context(tagged).expect("a context"));
+        drop(cache);
+        assert_eq!(pool.free_buffers(), BUFFERS as usize, "{path}");
+    }
 }

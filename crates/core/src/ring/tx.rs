@@ -54,7 +54,7 @@ pub struct Pointers {
 /// Of a batch's mark: some slot has no buffer.
 const MIXED: u32 = 1 << 31;
 /// Descriptors that open a ring, where its format asks for one: a cache line of them, so that the frames behind begin at a line.
-const OPENING_DESC: usize = 4;
+pub(super) const OPENING_DESC: usize = 4;
 /// Buffers that one frame may span.
 const SEGMENTS_MAX: usize = 16;
 /// Longest frame of which the device cuts the payload itself.
