@@ -131,7 +131,7 @@ impl Status {
         }
         dropped += lanes.iter().map(|lane| lane.read().dropped).sum::<u64>();
         let line = format!(
-            "{:4} s  {:9.3} Mframes/s  {} dropped  {dropped} dropped in all, {errors} receive errors",
+            "{:4} s  {:9.3} Mframes/s  {} dropped ({dropped} so far), {errors} receive errors so far",
             self.start.elapsed().as_secs(),
             sent.saturating_sub(self.sent_frames) as f64 / past / 1e6,
             dropped.saturating_sub(self.dropped_frames),

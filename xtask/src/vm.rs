@@ -7,6 +7,7 @@
 mod forwarder;
 mod guest;
 mod image;
+mod instructions;
 mod lab;
 mod qemu;
 mod scenarios;
@@ -15,13 +16,14 @@ mod stream;
 mod wire;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use lab::{Lab, Site};
 use scenarios::{SCENARIOS, Scenario};
+use setup::Kernel;
 
 use crate::host;
 
@@ -35,6 +37,12 @@ pub(crate) struct Args {
     /// Run the long scenarios as well
     #[arg(long)]
     long: bool,
+    /// Instead of scenarios, count the instructions that a frame takes, ours and DPDK's
+    #[arg(long, conflicts_with_all = ["names", "list", "long"])]
+    instructions: bool,
+    /// Write the counted instructions to benches/record
+    #[arg(long, requires = "instructions")]
+    record: bool,
     /// Keep the guest's console and logs even if all goes well
     #[arg(long)]
     keep_logs: bool,
@@ -57,6 +65,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let kernel = setup::ensure_ready(&folder)?;
     let programs = image::build_programs(checkout)?;
+    if args.instructions {
+        return instructions::run(&folder, kernel, &programs, args.record);
+    }
+    remove_old_logs(&folder)?;
     let logs = folder.join(format!("run-{}", std::process::id()));
     fs::create_dir_all(&logs)?;
     let initramfs = image::pack(checkout, &logs, &kernel, &programs, &args.overlay)?;
@@ -64,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(script) = &args.script {
         let exit = site.boot()?.guest.exit_of(&fs::read_to_string(script)?, Duration::from_secs(60))?;
         println!("{}\nexit code {}", exit.output.trim_end(), exit.code);
-        return Ok(());
+        return Ok(fs::remove_dir_all(&logs)?);
     }
     let (passed, failed) = run_all(&scenarios, &mut site)?;
     fs::remove_file(&site.initramfs)?;
@@ -77,6 +89,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if failed > 0 {
         // The count stays the last line.
         std::process::exit(1);
+    }
+    Ok(())
+}
+
+/// Removes what earlier runs left; those that still run keep theirs.
+fn remove_old_logs(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_over = |process: &str| process.parse().is_ok_and(|id: u32| !Path::new("/proc").join(id.to_string()).exists());
+        if entry.file_name().to_str().and_then(|name| name.strip_prefix("run-")).is_some_and(is_over) {
+            fs::remove_dir_all(entry.path())?;
+        }
     }
     Ok(())
 }

@@ -41,6 +41,8 @@ pub struct Traits {
     pub spreads_flows: bool,
     /// Frames dropped for want of a descriptor are counted.
     pub counts_missed: bool,
+    /// A trusted function gets promiscuous mode; otherwise nothing gives it.
+    pub trust_gives_promiscuous: bool,
 }
 
 /// A simulated function and its driver.

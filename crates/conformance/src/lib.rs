@@ -115,7 +115,7 @@ macro_rules! scenarios {
             many_multicast_groups
             all_multicast
             promiscuous_mode_is_refused_with_a_remedy
-            promiscuous_mode_where_it_is_granted
+            promiscuous_mode_of_a_trusted_function
             the_assigned_address_is_used
             a_random_address_where_none_is_assigned
             the_random_address_stays

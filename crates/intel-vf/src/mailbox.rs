@@ -205,3 +205,171 @@ impl<B: Bar> Mailbox<B> {
         Ok(Some(Message::new(words)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        collections::VecDeque,
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+    use vfwire_spec::{
+        intel::mailbox::{Header, PFU, Verdict},
+        reg::MmioWord,
+    };
+
+    const AT: MailboxAt = MailboxAt { flags: Reg::at(0x100), memory: RegArray::at(0, 4, WORDS as u32) };
+    const WAIT: Wait = Wait { what: "an answer", limit: Duration::from_secs(20), remedy: "none" };
+    const ASK: Message = Message::new([7, 1, 2]);
+    const BEGIN: Message = Message::new([RESET as u32]);
+
+    /// A PF of a few lines: at every request it does the next thing of its script.
+    #[derive(Default)]
+    struct Pf {
+        flags: u32,
+        memory: [u32; WORDS],
+        script: VecDeque<Act>,
+        requests: Vec<u32>,
+        acknowledged: usize,
+    }
+
+    enum Act {
+        Say(Message),
+        /// Says nothing.
+        Stay,
+        /// Goes into reset.
+        Reset,
+    }
+
+    impl Pf {
+        fn say(&mut self, message: &Message) {
+            self.memory = *message.memory();
+            self.flags |= PFSTS;
+        }
+
+        fn write_flags(&mut self, value: u32) {
+            self.flags &= !VFU;
+            if self.flags & PFU == 0 {
+                self.flags |= value & VFU;
+            }
+            self.acknowledged += usize::from(value & ACK != 0);
+            if value & REQ != 0 {
+                self.requests.push(self.memory[0]);
+                match self.script.pop_front() {
+                    Some(Act::Say(message)) => self.say(&message),
+                    Some(Act::Reset) => self.flags |= RSTI,
+                    Some(Act::Stay) | None => {}
+                }
+            }
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct FakeBar(Arc<Mutex<Pf>>);
+
+    impl Bar for FakeBar {
+        fn len_bytes(&self) -> u32 {
+            0x200
+        }
+        fn read<V: MmioWord>(&self, offset: u32) -> V {
+            let mut pf = self.0.lock().unwrap();
+            if offset != AT.flags.offset() {
+                return V::from_u64(u64::from(pf.memory[offset as usize / 4]));
+            }
+            let seen = pf.flags;
+            if seen != u32::MAX {
+                pf.flags &= !CLEAR_ON_READ;
+            }
+            V::from_u64(u64::from(seen))
+        }
+        fn write<V: MmioWord>(&self, offset: u32, value: V) {
+            let (mut pf, value) = (self.0.lock().unwrap(), u32::try_from(value.to_u64()).unwrap());
+            if offset == AT.flags.offset() { pf.write_flags(value) } else { pf.memory[offset as usize / 4] = value }
+        }
+    }
+
+    fn mailbox(script: impl IntoIterator<Item = Act>) -> (Mailbox<FakeBar>, FakeBar) {
+        let bar = FakeBar::default();
+        bar.0.lock().unwrap().script = script.into_iter().collect();
+        (Mailbox::new(Regs::new(bar.clone()), AT), bar)
+    }
+
+    fn answer(to: &Message, verdict: Verdict, clear_to_send: bool) -> Act {
+        Act::Say(Message::new([to.header().answered(verdict, clear_to_send).0]))
+    }
+
+    #[test]
+    fn flags_that_a_read_cleared_are_kept() {
+        let (mut mailbox, bar) = mailbox([]);
+        bar.0.lock().unwrap().flags = RSTD;
+        bar.0.lock().unwrap().say(&FromPf::control(true));
+        assert!(!mailbox.pf_in_reset().unwrap());
+        assert!(mailbox.has_news().unwrap());
+        assert_eq!(mailbox.notice().unwrap(), Some(Notice::BeginAgain(RESET_DONE)));
+        assert_eq!(mailbox.notice().unwrap(), Some(Notice::Changed));
+        assert_eq!(mailbox.notice().unwrap(), None);
+        assert_eq!(bar.0.lock().unwrap().acknowledged, 1);
+    }
+
+    #[test]
+    fn late_answers_are_dropped() {
+        let (mut mailbox, bar) = mailbox([answer(&ASK, Verdict::Ack, true)]);
+        bar.0.lock().unwrap().say(&Message::new([Header(9).answered(Verdict::Nack, true).0]));
+        let reply = mailbox.request(&ASK, WAIT).unwrap();
+        assert_eq!((reply.code(), reply.verdict()), (7, Verdict::Ack));
+        // Even one of the same code, where it was there before the request.
+        bar.0.lock().unwrap().say(&Message::new([ASK.header().answered(Verdict::Nack, true).0]));
+        bar.0.lock().unwrap().script.push_back(answer(&ASK, Verdict::Ack, true));
+        assert_eq!(mailbox.request(&ASK, WAIT).unwrap().verdict(), Verdict::Ack);
+    }
+
+    #[test]
+    fn a_notice_in_the_way_repeats_the_request() {
+        let (mut mailbox, bar) = mailbox([Act::Say(FromPf::control(true)), answer(&ASK, Verdict::Nack, true)]);
+        assert_eq!(mailbox.request(&ASK, WAIT).unwrap().verdict(), Verdict::Nack);
+        assert_eq!(bar.0.lock().unwrap().requests, [7, 7]);
+    }
+
+    #[test]
+    fn a_pf_that_has_forgotten_is_noticed() {
+        for act in [Act::Say(FromPf::control(false)), answer(&ASK, Verdict::Nack, false), Act::Reset] {
+            let (mut mailbox, _) = mailbox([act]);
+            assert!(matches!(mailbox.request(&ASK, WAIT), Err(Setback::BeginAgain(_))));
+        }
+    }
+
+    #[test]
+    fn reset_is_for_pfs_that_have_forgotten() {
+        let (mut mailbox, bar) =
+            mailbox([Act::Say(FromPf::control(false)), Act::Say(FromPf::control(true)), answer(&BEGIN, Verdict::Nack, false)]);
+        assert_eq!(mailbox.request(&BEGIN, WAIT).unwrap().verdict(), Verdict::Nack);
+        assert_eq!(bar.0.lock().unwrap().requests.len(), 3);
+    }
+
+    #[test]
+    fn nothing_is_written_while_the_pf_holds_the_memory() {
+        let (mut mailbox, bar) = mailbox([]);
+        bar.0.lock().unwrap().flags = PFU;
+        let short = Wait { limit: Duration::from_millis(2), ..WAIT };
+        assert!(matches!(mailbox.request(&ASK, short), Err(Setback::Failed(PortError::Timeout { .. }))));
+        assert_eq!(bar.0.lock().unwrap().memory, [0; WORDS]);
+    }
+
+    #[test]
+    fn silence_ends() {
+        let (mut mailbox, bar) = mailbox([Act::Stay]);
+        let short = Wait { limit: Duration::from_millis(2), ..WAIT };
+        let Err(Setback::Failed(error)) = mailbox.request(&ASK, short) else { panic!("nobody answered") };
+        assert!(error.to_string().contains("an answer"), "{error}");
+        assert_eq!(bar.0.lock().unwrap().requests, [7]);
+    }
+
+    #[test]
+    fn a_device_that_is_gone_says_so() {
+        let (mut mailbox, bar) = mailbox([]);
+        bar.0.lock().unwrap().flags = u32::MAX;
+        assert!(matches!(mailbox.notice(), Err(BusError::Gone)));
+        assert!(matches!(mailbox.request(&ASK, WAIT), Err(Setback::Failed(PortError::Bus(BusError::Gone)))));
+    }
+}

@@ -1,28 +1,27 @@
 //! What is asked of the PF, and what becomes of it.
 //!
-//! Owns the mailbox and the memory of what is in force. After every reset nothing is in force, and [`Control::negotiate`] asks for all of
-//! the intent again; on a running port [`Control::ask`] asks for what differs. A PF that answers "no" to something that the port can live
-//! without leads to a [`Refusal`] whose advice is true for these devices; a PF that does not answer leads to a time-out that says what
-//! to do about it. Deliberately not here: rings and queues.
+//! Owns the mailbox and the memory of what is in force: after every reset ([`Control::begin`]) nothing, and [`Control::ask`] asks for what
+//! differs from it. A PF that answers "no" to something that the port can live without leads to a [`Refusal`] whose advice is true for
+//! these devices; a PF that does not answer leads to a time-out that says what to do about it. Deliberately not here: rings and queues.
 
 use std::{collections::BTreeSet, time::Duration};
 use vfwire_core::{
     bar::{Bar, Regs},
-    error::{BusError, PortError},
+    error::PortError,
     poll::{Wait, poll_until},
     port::{Granted, Intent, Refusal, Setting},
 };
 use vfwire_intel_vf::{
     local_mac,
-    mailbox::{Mailbox, MailboxAt, Notice, Setback},
+    mailbox::{Mailbox, MailboxAt, Setback},
 };
 use vfwire_spec::{
     igbvf::{
         control::{self, HashList, Promisc, Request},
-        regs::{self, CTRL_RST},
+        regs::{self, CTRL_RST, EI_ALL},
     },
     intel::mailbox::{Reply, Verdict},
-    net::{ETH_FCS_BYTES, ETH_HEADER_BYTES, ETH_MTU_BYTES, JUMBO_MTU_BYTES, MIN_MTU_BYTES, MacAddr, VLAN_TAG_BYTES, VlanId},
+    net::{ETH_FCS_BYTES, ETH_HEADER_BYTES, ETH_MTU_BYTES, JUMBO_MTU_BYTES, MacAddr, VLAN_TAG_BYTES, VlanId},
 };
 
 /// The greatest MTU in bytes.
@@ -65,7 +64,7 @@ struct InForce {
 #[derive(Debug)]
 pub(crate) struct Control<B> {
     regs: Regs<B>,
-    mailbox: Mailbox<B>,
+    pub(crate) mailbox: Mailbox<B>,
     /// Ours where the PF gives none: the same one for the life of the port.
     own_mac: MacAddr,
     /// The PF's, as its last answer to RESET said.
@@ -89,37 +88,17 @@ impl<B: Bar> Control<B> {
         u32::from(self.in_force.mtu_bytes.unwrap_or(STANDARD_MTU_BYTES) + OVERHEAD_BYTES)
     }
 
-    /// What the PF says unasked. Never waits.
-    pub(crate) fn notice(&mut self) -> Result<Option<Notice>, BusError> {
-        self.mailbox.notice()
-    }
-
-    /// Whether the PF is in reset or down.
-    pub(crate) fn pf_in_reset(&mut self) -> Result<bool, BusError> {
-        self.mailbox.pf_in_reset()
-    }
-
-    /// Whether the mailbox has anything that was not looked at, a sign of a reset among them.
-    pub(crate) fn has_news(&mut self) -> Result<bool, BusError> {
-        self.mailbox.has_news()
-    }
-
-    /// Resets the VF, tells the PF so, and learns the address that it assigned.
+    /// Resets the VF, tells the PF so, and learns the address that it assigned. No interrupt is wanted.
     pub(crate) fn begin(&mut self) -> Result<(), Setback> {
         self.regs.write(regs::CTRL, CTRL_RST);
         self.in_force = InForce::default();
         poll_until(PF_BACK, || Ok((!self.mailbox.pf_in_reset()?).then_some(())))?;
+        self.regs.write(regs::EIMC, EI_ALL);
         self.mailbox.forget()?;
         let reply = self.mailbox.request(&Request::Reset.encode(), answer("the PF's answer to RESET"))?;
         verdict(&reply)?;
         self.assigned_mac = control::assigned_mac(&reply);
         Ok(())
-    }
-
-    /// Begins, and asks for everything.
-    pub(crate) fn negotiate(&mut self, intent: &Intent) -> Result<Granted, Setback> {
-        self.begin()?;
-        self.ask(intent)
     }
 
     /// Asks for what is not in force yet, and gives up what is not wanted any more.
@@ -134,8 +113,8 @@ impl<B: Bar> Control<B> {
 
     fn ask_mac(&mut self, intent: &Intent, granted: &mut Granted) -> Result<(), Setback> {
         let wanted = intent.mac.or(self.assigned_mac).unwrap_or(self.own_mac);
-        // An address that the PF assigned is in force by itself, and setting it would be refused.
-        if self.in_force.mac == Some(wanted) || self.assigned_mac == Some(wanted) {
+        // After a reset, an address that the PF assigned is in force by itself, and setting it would be refused.
+        if self.in_force.mac.or(self.assigned_mac) == Some(wanted) {
             self.in_force.mac = Some(wanted);
             return Ok(());
         }
@@ -258,22 +237,4 @@ fn verdict(reply: &Reply) -> Result<bool, PortError> {
             detail: format!("the answer {:?} is neither granted nor refused", reply.message().header()),
         }),
     }
-}
-
-/// Whether an intent means something for these devices.
-pub(crate) fn check(intent: &Intent) -> Result<(), PortError> {
-    let lowest = MIN_MTU_BYTES;
-    if usize::from(intent.mtu_bytes) < lowest || intent.mtu_bytes > MAX_MTU_BYTES {
-        return Err(PortError::setting("the MTU", intent.mtu_bytes, format!("{lowest} to {MAX_MTU_BYTES} bytes")));
-    }
-    if let Some(mac) = intent.mac.filter(|mac| !mac.is_unicast()) {
-        return Err(PortError::setting("the MAC address", mac, "one of a single station (even first byte, not all zeros)"));
-    }
-    if let Some(id) = intent.vlans.iter().find(|id| **id == 0 || **id > VlanId::MAX.get()) {
-        return Err(PortError::setting("a VLAN id", id, format!("1 to {}", VlanId::MAX.get())));
-    }
-    if let Some(group) = intent.multicast.iter().find(|group| !group.is_multicast()) {
-        return Err(PortError::setting("a multicast address", group, "one of a group (odd first byte)"));
-    }
-    Ok(())
 }

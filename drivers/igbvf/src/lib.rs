@@ -20,7 +20,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `control.rs` | what is asked of the PF, and what becomes of it |
-//! | `port.rs` | the numbered init sequence, stop, recovery, events |
+//! | `port.rs` | the VF as the shared port life cycle of `vfwire-intel-vf` wants it |
 //! | `rx.rs`, `tx.rs` | queue registers and descriptor formats |
 //! | `stats.rs` | the device's counters, widened |
 #![forbid(unsafe_code)]
@@ -31,7 +31,7 @@ mod rx;
 mod stats;
 mod tx;
 
-pub use port::IgbvfPort;
+pub use port::{IgbVf, IgbvfPort};
 pub use rx::{Rx, RxDesc};
 pub use tx::{Tx, TxDesc};
 
@@ -48,6 +48,6 @@ impl Driver for Igbvf {
     type Port<F: PciFunction> = IgbvfPort<F>;
 
     fn probe<F: PciFunction>(function: F) -> Result<IgbvfPort<F>, PortError> {
-        IgbvfPort::probe(function)
+        port::probe(function)
     }
 }

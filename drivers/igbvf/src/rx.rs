@@ -1,6 +1,5 @@
 //! Receive: the registers of a queue and the format of its descriptors. The loop is core's.
 
-use crate::port::{self, QUEUE_LIMIT, halves};
 use vfwire_core::{
     bar::{Bar, Regs},
     dma::Iova,
@@ -11,6 +10,7 @@ use vfwire_core::{
 };
 use vfwire_intel_vf::{
     decode::{self, ErrorBits},
+    port::{QUEUE_LIMIT, halves, has_bit},
     queue::AdvRx,
 };
 use vfwire_spec::{
@@ -90,17 +90,17 @@ pub(crate) fn configure_rx<B: Bar>(regs: &Regs<B>, queue: u32, iova: Iova, len_b
 pub(crate) fn enable<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<(), PortError> {
     let register = regs::RXDCTL.index(queue);
     regs.write(register, THRESHOLDS | DCTL_ENABLE);
-    poll_until(ENABLED, || Ok(port::is_enabled(regs.read(register))?.then_some(())))
+    poll_until(ENABLED, || Ok(has_bit(regs.read(register), DCTL_ENABLE)?.then_some(())))
 }
 
 /// Disables a queue and waits until the device has let go of its ring.
 pub(crate) fn disable<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<(), PortError> {
     let register = regs::RXDCTL.index(queue);
     regs.write(register, THRESHOLDS);
-    poll_until(DISABLED, || Ok((!port::is_enabled(regs.read(register))?).then_some(())))
+    poll_until(DISABLED, || Ok((!has_bit(regs.read(register), DCTL_ENABLE)?).then_some(())))
 }
 
 /// Whether the device serves a queue.
 pub(crate) fn is_enabled<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<bool, PortError> {
-    port::is_enabled(regs.read(regs::RXDCTL.index(queue)))
+    has_bit(regs.read(regs::RXDCTL.index(queue)), DCTL_ENABLE)
 }

@@ -1,6 +1,5 @@
 //! Transmit: the registers of a queue and the format of its descriptors. The loop is core's.
 
-use crate::port::{QUEUE_LIMIT, halves, is_enabled};
 use vfwire_core::{
     bar::{Bar, Regs},
     dma::Iova,
@@ -9,7 +8,11 @@ use vfwire_core::{
     meta::TxOffload,
     poll::{Wait, poll_until},
 };
-use vfwire_intel_vf::{offload, queue::AdvTx};
+use vfwire_intel_vf::{
+    offload,
+    port::{QUEUE_LIMIT, halves, has_bit},
+    queue::AdvTx,
+};
 use vfwire_spec::{
     igbvf::regs::{self, DCTL_ENABLE, TXCTL_DESC_WRITEBACK_RELAXED},
     intel::adv::tx::{DATA_FIXED, DD, EOP, PAYLEN_SHIFT, RS},
@@ -70,12 +73,12 @@ pub(crate) fn configure_tx<B: Bar>(regs: &Regs<B>, queue: u32, iova: Iova, len_b
 pub(crate) fn enable<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<(), PortError> {
     let register = regs::TXDCTL.index(queue);
     regs.write(register, THRESHOLDS | DCTL_ENABLE);
-    poll_until(ENABLED, || Ok(is_enabled(regs.read(register))?.then_some(())))
+    poll_until(ENABLED, || Ok(has_bit(regs.read(register), DCTL_ENABLE)?.then_some(())))
 }
 
 /// Disables a queue and waits until the device has let go of its ring.
 pub(crate) fn disable<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<(), PortError> {
     let register = regs::TXDCTL.index(queue);
     regs.write(register, THRESHOLDS);
-    poll_until(DISABLED, || Ok((!is_enabled(regs.read(register))?).then_some(())))
+    poll_until(DISABLED, || Ok((!has_bit(regs.read(register), DCTL_ENABLE)?).then_some(())))
 }

@@ -30,6 +30,7 @@ impl<const QUEUE_PAIRS: u16> Fixture for Igbvf<QUEUE_PAIRS> {
         link_mbps: &[10, 100, 1000],
         spreads_flows: QUEUE_PAIRS > 1,
         counts_missed: true,
+        trust_gives_promiscuous: true,
     };
 
     fn model(options: &Options) -> IgbvfModel {

@@ -169,8 +169,8 @@ impl<B: Bar> Control<B> {
         self.told = Told { queues: self.told.queues, ..Told::default() };
         self.regs.read(regs::VFSTATUS); // The write must have arrived before the time runs.
         thread::sleep(RESET_TIME);
-        self.regs.write(regs::VTEIMC, VTEI_ALL);
         poll_until(PF_BACK, || Ok((!self.mailbox.pf_in_reset()?).then_some(())))?;
+        self.regs.write(regs::VTEIMC, VTEI_ALL);
         self.mailbox.forget()?;
         let reply = self.request(Request::Reset, "the PF's answer to RESET")?;
         let Some(told) = ResetAnswer::decode(&reply) else { return Err(unclear(&reply).into()) };

@@ -48,6 +48,11 @@ impl Summary {
         self.0["ports"][port][name].as_u64().with_context(|| format!("the summary has no counter {name} of port {port}: {}", self.0))
     }
 
+    /// A figure of the whole run.
+    pub(super) fn number(&self, name: &str) -> Result<f64> {
+        self.0[name].as_f64().with_context(|| format!("the summary has no {name}: {}", self.0))
+    }
+
     /// An error unless the port counted exactly so many frames in and out, and nothing lost.
     pub(super) fn expect_frames(&self, port: usize, received: u64, transmitted: u64) -> Result<()> {
         let wanted = [("rx_frames", received), ("tx_frames", transmitted), ("rx_dropped", 0), ("rx_errors", 0), ("tx_dropped", 0)];

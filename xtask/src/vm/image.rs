@@ -1,6 +1,6 @@
 //! The guest's root file system: busybox, the kernel modules a VF needs, our scripts (`tests/vm`) and our static binaries.
 //!
-//! Built afresh by every run under `target/vm/root` and packed as an initramfs; it takes about a second.
+//! Built afresh by every run in the folder of its logs and packed as an initramfs; it takes about a second.
 
 use std::fs;
 use std::io::Write;
@@ -35,9 +35,6 @@ pub(super) fn build_programs(checkout: &Path) -> Result<Vec<PathBuf>> {
 /// Packs the root file system and gives the path of the initramfs. `overlay` folders are copied over it last.
 pub(super) fn pack(checkout: &Path, folder: &Path, kernel: &Kernel, programs: &[PathBuf], overlay: &[PathBuf]) -> Result<PathBuf> {
     let root = folder.join("root");
-    if root.exists() {
-        fs::remove_dir_all(&root)?;
-    }
     for name in ["bin", "lib/modules", "usr/bin", "vm"] {
         fs::create_dir_all(root.join(name))?;
     }
@@ -58,6 +55,7 @@ pub(super) fn pack(checkout: &Path, folder: &Path, kernel: &Kernel, programs: &[
     }
     let initramfs = folder.join("initramfs.cpio");
     archive(&root, &initramfs)?;
+    fs::remove_dir_all(&root)?;
     Ok(initramfs)
 }
 
@@ -87,16 +85,27 @@ fn copy_modules(root: &Path, kernel: &Kernel) -> Result<()> {
 }
 
 /// Copies a dynamically linked program and its libraries to the same paths.
-fn copy_with_libraries(root: &Path, program: &Path) -> Result<()> {
-    let listed = host::stdout(Command::new("ldd").arg(program))?;
-    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
-    for file in libraries {
-        let target = root.join(file.trim_start_matches('/'));
+pub(super) fn copy_with_libraries(root: &Path, program: &Path) -> Result<()> {
+    copy_libraries(root, program)?;
+    fs::create_dir_all(root.join("usr/bin"))?;
+    fs::copy(program, root.join("usr/bin").join(program.file_name().context("a program without a name")?))?;
+    Ok(())
+}
+
+/// Copies what a program or a library loads to the same paths.
+pub(super) fn copy_libraries(root: &Path, program: &Path) -> Result<()> {
+    for file in libraries(program)? {
+        let target = root.join(file.strip_prefix("/")?);
         fs::create_dir_all(target.parent().context("a library in no folder")?)?;
         fs::copy(file, target)?;
     }
-    fs::copy(program, root.join("usr/bin").join(program.file_name().context("a program without a name")?))?;
     Ok(())
+}
+
+/// What a program or a library loads when it starts.
+pub(super) fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let listed = host::stdout(Command::new("ldd").arg(program))?;
+    Ok(listed.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

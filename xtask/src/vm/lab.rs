@@ -45,6 +45,14 @@ impl Site {
         })
     }
 
+    /// Boots a guest whose time stamp counter counts instructions.
+    pub(super) fn boot_counted(&self) -> Result<Lab> {
+        self.try_boot(Accelerator::Counted).or_else(|error| {
+            println!("guest: the boot failed and is retried once ({error:#})");
+            self.try_boot(Accelerator::Counted).context("the guest did not boot in two attempts")
+        })
+    }
+
     /// Opening the node proves nothing: only a boot does, and one failure is remembered until the machine restarts.
     fn accelerator(&self) -> Accelerator {
         let refused = fs::read_to_string(&self.kvm_verdict).is_ok_and(|verdict| verdict == boot_id());

@@ -24,13 +24,15 @@ const PF_MACS: [&str; 2] = ["52:54:00:11:22:0a", "52:54:00:11:22:0b"];
 pub(super) enum Accelerator {
     Kvm,
     Tcg,
+    /// Emulation in which a tick of the time stamp counter is one instruction, the same in every run. The guest has one CPU.
+    Counted,
 }
 
 impl Accelerator {
     fn option(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
-            Self::Tcg => "tcg,thread=single",
+            Self::Tcg | Self::Counted => "tcg,thread=single",
         }
     }
 }
@@ -111,7 +113,7 @@ fn command(kernel: &Kernel, initramfs: &Path, folder: &Path, accelerator: Accele
     let mut command = Command::new("setpriv");
     // The folder is the working directory, so that socket paths stay below the 108 bytes that an address may have.
     command.current_dir(folder).args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
-    command.args(["-M", "q35,kernel-irqchip=split", "-cpu", "max", "-smp", "2", "-m", "1G", "-accel", accelerator.option()]);
+    command.args(["-M", "q35,kernel-irqchip=split", "-cpu", "max", "-m", "1G", "-accel", accelerator.option()]);
     command.args(["-nodefaults", "-nographic", "-no-reboot", "-serial", "file:console.log"]);
     command.args(["-D", "trace.log", "-trace", "igbvf_wrn_io_addr_unknown"]);
     command.args(["-device", "intel-iommu,intremap=on,caching-mode=on,aw-bits=48"]);
@@ -127,7 +129,14 @@ fn command(kernel: &Kernel, initramfs: &Path, folder: &Path, accelerator: Accele
     command.args(["-device", "virtio-serial-pci", "-chardev", "socket,id=control,path=control,server=off"]);
     command.args(["-device", "virtserialport,chardev=control,name=vfwire"]);
     command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
-    command.args(["-append", "console=ttyS0 intel_iommu=on iommu=pt ipv6.disable=1 panic=-1 quiet no_timer_check"]);
+    let mut kernel_arguments = "console=ttyS0 intel_iommu=on iommu=pt ipv6.disable=1 panic=-1 quiet no_timer_check".to_owned();
+    if accelerator == Accelerator::Counted {
+        command.args(["-smp", "1", "-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2024-01-01T00:00:00,clock=vm"]);
+        kernel_arguments += " nokaslr norandmaps";
+    } else {
+        command.args(["-smp", "2"]);
+    }
+    command.args(["-append", &kernel_arguments]);
     let log = fs::File::create(folder.join("qemu.log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     Ok(command)

@@ -42,5 +42,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("no-hugepages", "without hugepages it runs on normal pages where asked to, and says so", user::no_hugepages),
     scenario("killed", "kill -9 under traffic and start again, ten times: traffic flows at once", life::killed),
     scenario("asked-back", "unbind and sriov_numvfs = 0 while it runs: Removed is reported, it ends, the request completes", life::asked_back),
+    scenario("recovers", "the PF goes down and up, or changes its MTU: ResetStarted, Recovered, and traffic flows again", life::recovers),
+    scenario("list", "shows every function, the one that can be driven, and why the others cannot", refusals::list),
     scenario("bad-input", "each mistake has its exit code and an error that says what to do, and leaves the VF usable", refusals::bad_input),
+    Scenario { name: "matrix", proves: "MTUs, burst sizes and windows in all combinations, 20,000 frames each", long: true, run: traffic::matrix },
 ];

@@ -186,7 +186,8 @@ impl<F: RxFormat> RxRing<F> {
             foreign_pool()
         }
         let mut done = Received::default();
-        if cache.len < out.room() {
+        // The ring is short where there were no buffers when it was filled (a worker's cache had them); there may be some now.
+        if (cache.len < out.room()) | self.is_short() {
             self.dry(cache, out.room(), &mut done);
         }
         let start = out.len;
@@ -254,15 +255,21 @@ impl<F: RxFormat> RxRing<F> {
         }
     }
 
-    /// The cache holds less than the burst could take.
+    /// The cache holds less than the burst could take, or the ring could hold more.
     #[cold]
     #[inline(never)]
     fn dry(&mut self, cache: &mut BufCache, want: usize, done: &mut Received) {
         cache.refill(want);
-        if self.ring.posted() < self.ring.size() - SPARE_DESC {
+        if self.is_short() {
             done.posted |= self.fill(cache);
         }
         done.starved = cache.is_empty() && want > 0 && self.has_finished();
+    }
+
+    /// More descriptors could be with the device.
+    #[inline(always)]
+    pub(super) fn is_short(&self) -> bool {
+        self.ring.posted() < self.ring.size() - SPARE_DESC
     }
 
     /// The oldest posted descriptor is done.

@@ -437,6 +437,21 @@ fn an_empty_pool_starves_and_recovers() {
 }
 
 #[test]
+fn a_ring_that_found_no_buffer_takes_those_of_its_worker() {
+    for path in Path::all() {
+        let mut world = World::new(path);
+        let mut cache = std::mem::replace(&mut world.cache, world.pool.cache());
+        world.rx.reset(&mut cache);
+        cache.refill(BUFFERS as usize);
+        assert!(!world.rx.fill(&mut world.cache), "the other worker has them all");
+        world.cache = cache;
+        world.burst.limit = 32;
+        assert!(world.receive().posted);
+        assert!(!world.rx.is_short());
+    }
+}
+
+#[test]
 fn what_no_device_can_send_is_dropped_and_counted() {
     for path in Path::all() {
         let mut world = World::new(path);

@@ -84,6 +84,25 @@ pub(super) fn asked_back(lab: &mut Lab) -> Result<()> {
     forwarder.stop(&mut lab.guest).map(drop)
 }
 
+/// The PF resets under us, in the two ways in which administrators do that.
+pub(super) fn recovers(lab: &mut Lab) -> Result<()> {
+    let pf = lab.pfs[0][0].pf.clone();
+    for (before, after) in [("down", "up"), ("mtu 2000", "mtu 1500")] {
+        let forwarder = start(lab)?;
+        traffic_flows(lab).context("before the reset")?;
+        for change in [before, after] {
+            lab.guest.run(&format!("ip link set {pf} {change}"))?;
+            forwarder.0.wait_for_words(&mut lab.guest, "ResetStarted", RELEASE_LIMIT)?;
+        }
+        forwarder.0.wait_for_words(&mut lab.guest, "Recovered", RELEASE_LIMIT)?;
+        // The second change of the MTU may come to the forwarder a little later; the link takes two seconds.
+        lab.guest.run(&format!("wait_for 10 grep -q 1 /sys/class/net/{pf}/carrier; sleep 1"))?;
+        traffic_flows(lab).with_context(|| format!("after `ip link set {pf} {before}` and `{after}`"))?;
+        forwarder.stop(&mut lab.guest)?.expect_frames(0, 600, 600)?;
+    }
+    Ok(())
+}
+
 /// Asks for the device as the host's administrator would: the kernel blocks the request until the forwarder has let go.
 fn released_for(lab: &mut Lab, forwarder: Program, script: &str) -> Result<()> {
     let request = lab.guest.start(script)?;

@@ -1,6 +1,7 @@
 //! Bad input on a real kernel: an error that says what to do, the right exit code, and nothing left behind.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::vm::forwarder::{self, Forwarder, START_LIMIT};
 use crate::vm::guest::Exit;
@@ -27,6 +28,23 @@ pub(super) fn bad_input(lab: &mut Lab) -> Result<()> {
         refused(lab, &case).with_context(|| case.what)?;
         lab.guest.run("sh /vm/baseline.sh")?;
         opens(lab).with_context(|| format!("{}: the VF cannot be opened afterwards", case.what))?;
+    }
+    Ok(())
+}
+
+/// `vfwire list`: which functions can be driven, and why the others cannot.
+pub(super) fn list(lab: &mut Lab) -> Result<()> {
+    let [vf, other, not_viable] = [&lab.pfs[0][0], &lab.pfs[0][1], &lab.pfs[2][0]].map(|vf| vf.address.clone());
+    lab.guest.run(&format!("bind {other} igbvf"))?;
+    let listed: Value = serde_json::from_str(&lab.guest.run("vfwire list --json")?)?;
+    let functions = listed.as_array().context("the list is not an array")?;
+    let find = |address: &str| functions.iter().find(|function| function["address"] == address).with_context(|| format!("{address} is not listed"));
+    ensure!(functions.len() == 9, "three PFs with two VFs each are not {} functions", functions.len());
+    let usable = find(&vf)?;
+    ensure!(usable["usable"] == true && usable["driver"] == "igbvf" && usable["vf_index"] == 0, "{usable}");
+    for (address, words) in [(&other, "vfio-pci"), (&not_viable, "not viable")] {
+        let function = find(address)?;
+        ensure!(function["usable"] == false && function["why_not"].as_str().is_some_and(|why| why.contains(words)), "{function}");
     }
     Ok(())
 }

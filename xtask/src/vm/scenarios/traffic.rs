@@ -31,6 +31,25 @@ pub(super) fn mac_swap(lab: &mut Lab) -> Result<()> {
     forwarder.stop(&mut lab.guest)?.expect_frames(0, frames, frames)
 }
 
+/// Every burst size with every window that a ring of 512 descriptors can hold.
+pub(super) fn matrix(lab: &mut Lab) -> Result<()> {
+    let vf = lab.pfs[0][0].clone();
+    lab.guest.run(&format!("ip link set {} mtu 9000", vf.pf))?;
+    for (mtu, longest, windows) in [(1500, 1514, [1, 7, 128, 500]), (9000, 9014, [1, 7, 32, 100])] {
+        for burst in [1, 4, 32, 256] {
+            let options = format!("--mac {} --mtu {mtu} --burst {burst}", forwarder::text(VF_A));
+            let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "mac-swap", &options))?;
+            for window in windows {
+                let stream = Stream { lengths_bytes: 60..=longest, ..swapped(lab, FRAMES) };
+                exchange(&stream, window, &lab.wires[0], &lab.wires[0]).with_context(|| format!("MTU {mtu}, burst {burst}"))?;
+            }
+            let frames = u64::from(FRAMES) * windows.len() as u64;
+            forwarder.stop(&mut lab.guest)?.expect_frames(0, frames, frames)?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn two_ports(lab: &mut Lab) -> Result<()> {
     let (a, b) = (lab.pfs[0][0].clone(), lab.pfs[1][0].clone());
     for (vf, mac) in [(&a, VF_A), (&b, VF_B)] {

@@ -118,6 +118,15 @@ impl Ring {
         matches!(self.state, State::On | State::TurningOff(_)) && !self.halted
     }
 
+    /// Hints as they are after a reset.
+    pub(crate) fn set_hints(&mut self, hints: u32) {
+        self.hints = hints;
+    }
+
+    pub(crate) fn hints(&self) -> u32 {
+        self.hints
+    }
+
     pub(crate) fn is_off(&self) -> bool {
         self.state == State::Off
     }

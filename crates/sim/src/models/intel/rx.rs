@@ -6,7 +6,7 @@ use super::{
     counters::low_half,
     ring::{Ring, RingPart, Stop},
 };
-use crate::{fault::DmaFault, model::HostMemory, models::Violations};
+use crate::{model::HostMemory, models::Violations};
 use vfwire_spec::{
     igbvf,
     intel::adv::{Desc, rx},
