@@ -61,6 +61,8 @@ pub enum Notice {
 
 const IN_RESET: &str = "the PF is in reset, or its interface was taken down";
 const RESET_DONE: &str = "the PF was reset";
+/// The code of no request (Linux `igb_main.c`, `igb_rcv_ack_from_vf`; `ixgbe_sriov.c`, `ixgbe_rcv_ack_from_vf`).
+const NOTHING: u16 = 0;
 const FORGOTTEN: &str = "the PF asks for a new start";
 
 /// The VF's end of the mailbox.
@@ -162,6 +164,13 @@ impl<B: Bar> Mailbox<B> {
                 let forgotten = reply.lost_clear_to_send() && !begins;
                 return Ok(Some(if forgotten { Err(FORGOTTEN) } else { Ok(reply) }));
             }
+            // A PF answers whoever takes note of its message uninitialised with a refusal of nothing, where our request may have lain.
+            Some(FromPf::Reply(reply)) if reply.lost_clear_to_send() && reply.code() == NOTHING => {
+                if !begins {
+                    return Ok(Some(Err(FORGOTTEN)));
+                }
+                *sent = false;
+            }
             Some(FromPf::Reply(_)) | None => {}
         }
         if !*sent {
@@ -219,7 +228,7 @@ mod tests {
         reg::MmioWord,
     };
 
-    const AT: MailboxAt = MailboxAt { flags: Reg::at(0x100), memory: RegArray::at(0, 4, WORDS as u32) };
+    const AT: MailboxAt = MailboxAt { flags: Reg::at(0x100), memory: RegArray::at(0, 4, 16) };
     const WAIT: Wait = Wait { what: "an answer", limit: Duration::from_secs(20), remedy: "none" };
     const ASK: Message = Message::new([7, 1, 2]);
     const BEGIN: Message = Message::new([RESET as u32]);
@@ -345,6 +354,16 @@ mod tests {
             mailbox([Act::Say(FromPf::control(false)), Act::Say(FromPf::control(true)), answer(&BEGIN, Verdict::Nack, false)]);
         assert_eq!(mailbox.request(&BEGIN, WAIT).unwrap().verdict(), Verdict::Nack);
         assert_eq!(bar.0.lock().unwrap().requests.len(), 3);
+    }
+
+    #[test]
+    fn a_refusal_of_nothing_may_lie_on_the_request() {
+        let nothing = Message::new([Header::request(NOTHING, 0).answered(Verdict::Nack, false).0]);
+        let (mut uninitialised, bar) = mailbox([Act::Say(nothing), answer(&BEGIN, Verdict::Ack, false)]);
+        assert_eq!(uninitialised.request(&BEGIN, WAIT).unwrap().verdict(), Verdict::Ack);
+        assert_eq!(bar.0.lock().unwrap().requests.len(), 2);
+        let (mut forgotten, _) = mailbox([Act::Say(nothing)]);
+        assert!(matches!(forgotten.request(&ASK, WAIT), Err(Setback::BeginAgain(_))));
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub use function::{SimBar, SimFunction};
 pub use host::SimHost;
 pub use model::{DeviceModel, Doorbell, DoorbellAt, HostMemory, Width};
 pub use models::igbvf::{IgbvfModel, IgbvfOptions};
+pub use models::ixgbevf::{IxgbevfModel, IxgbevfOptions};
 pub use thread::SimThread;
 pub use wire::{Link, TestWire, TrafficConfig, TrafficCounters, TrafficSource, Wire};
 

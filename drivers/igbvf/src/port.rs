@@ -146,7 +146,7 @@ impl<B: Bar> Vf for IgbVf<B> {
 
     fn update_counters(&mut self, now: Raw) {
         self.counters.update(now);
-        self.counters.update_drops(&self.regs);
+        self.counters.update_drops(&self.regs, self.family.queue_pairs());
     }
 
     fn device_stats(&self) -> DeviceStats {

@@ -48,9 +48,9 @@ impl Device {
         });
     }
 
-    /// Takes in what a read of RQDPC clears.
-    pub(crate) fn update_drops<B: Bar>(&mut self, regs: &Regs<B>) {
-        for (queue, total) in (0..).zip(&mut self.no_descriptor_frames) {
+    /// Takes in what a read of RQDPC clears, of a VF with so many queue pairs.
+    pub(crate) fn update_drops<B: Bar>(&mut self, regs: &Regs<B>, queue_pairs: u32) {
+        for (queue, total) in (0..queue_pairs).zip(&mut self.no_descriptor_frames) {
             let dropped = regs.read(RQDPC.index(queue));
             // All ones: the device is gone, which others notice.
             if dropped != u32::MAX {

@@ -334,7 +334,10 @@ impl<B: Bar> Control<B> {
         let got = self.update_xcast(wanted)?;
         if got.is_none_or(|got| got < wanted) {
             let remedy = if !self.told.version.has_xcast() {
-                format!("its PF's driver is too old: with messages of version {} a VF has its address, broadcast and listed groups", self.told.version)
+                format!(
+                    "its PF's driver is too old: with messages of version {} a VF has its address, broadcast and listed groups",
+                    self.told.version
+                )
             } else {
                 format!(
                     "the PF does not trust this VF; on the host: ip link set PF vf N trust on; or list the groups, up to {} of them",
@@ -386,7 +389,8 @@ impl<B: Bar> Control<B> {
 
     /// The PF's key and table, which a VF without its own shares.
     pub(crate) fn shared_rss(&mut self) -> Result<Rss, Setback> {
-        let refused = |remedy: String| Setback::Failed(PortError::Refused { what: "a look at its RSS table and key".into(), by: "the PF", remedy });
+        let refused =
+            |remedy: String| Setback::Failed(PortError::Refused { what: "a look at its RSS table and key".into(), by: "the PF", remedy });
         if !self.told.version.has_xcast() {
             return Err(refused(format!("its driver is too old: messages of version {} cannot ask for them", self.told.version)));
         }

@@ -21,9 +21,9 @@ use vfwire_spec::{
         control::RSS_KEY_BYTES,
         desc::{RX_DROP_MASK, RX_IPE, RX_L4E},
         regs::{
-            self, DCTL_ENABLE, VFMRQC_IPV4, VFMRQC_IPV4_TCP, VFMRQC_IPV6, VFMRQC_IPV6_TCP, VFMRQC_RSS_EN, VFPSRTYPE_RQPL_SHIFT, VFRETA_ENTRIES,
-            VFRXDCTL_RLPML_EN, VFRXDCTL_RLPML_MASK, VFRXDCTL_VME, VFSRRCTL_BSIZEPACKET_UNIT_BYTES, VFSRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER,
-            VFSRRCTL_DROP_EN,
+            self, DCTL_ENABLE, VFMRQC_IPV4, VFMRQC_IPV4_TCP, VFMRQC_IPV6, VFMRQC_IPV6_TCP, VFMRQC_RSS_EN, VFPSRTYPE_RQPL_SHIFT,
+            VFRETA_ENTRIES, VFRXDCTL_RLPML_EN, VFRXDCTL_RLPML_MASK, VFRXDCTL_VME, VFSRRCTL_BSIZEPACKET_UNIT_BYTES,
+            VFSRRCTL_DESCTYPE_ADVANCED_ONE_BUFFER, VFSRRCTL_DROP_EN,
         },
     },
     net::ETH_FCS_BYTES,
@@ -124,8 +124,8 @@ pub(crate) fn is_enabled<B: Bar>(regs: &Regs<B>, queue: u32) -> Result<bool, Por
 /// The key of the X550's own RSS: the one with which Microsoft's "Verifying the RSS Hash Calculation" tells how to check a hash, so that
 /// a queue can be foretold from a frame's addresses and ports.
 const RSS_KEY: [u8; RSS_KEY_BYTES] = [
-    0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30,
-    0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+    0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b,
+    0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
 ];
 
 /// Spreads frames over the first `queues` queues: by the device's own table where it has one, else by the PF's, of which the device uses

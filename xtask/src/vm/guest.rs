@@ -178,7 +178,9 @@ mod tests {
 
     #[test]
     fn faults_are_told_from_the_lines_of_a_healthy_boot() {
-        assert!(is_fault("[   9.1] DMAR: [DMA Write NO_PASID] Request device [01:10.0] fault addr 0x1000 [fault reason 0x05] PTE Write access is not set"));
+        assert!(is_fault(
+            "[   9.1] DMAR: [DMA Write NO_PASID] Request device [01:10.0] fault addr 0x1000 [fault reason 0x05] PTE Write access is not set"
+        ));
         assert!(is_fault("[   9.1] DMAR: DRHD: handling fault status reg 2"));
         assert!(is_fault("[   9.1] BUG: kernel NULL pointer dereference"));
         assert!(!is_fault("[   0.1] DMAR: IOMMU enabled"));

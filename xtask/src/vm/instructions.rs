@@ -64,7 +64,9 @@ pub(super) fn run(folder: &Path, kernel: Kernel, programs: &[PathBuf], is_record
         lab.guest.run(&format!("ip link set {} vf {} mac {}", vf.pf, vf.index, forwarder::text(mac)))?;
     }
     let mut rows = Vec::new();
-    println!("instructions a frame, received and sent:\n| mode | burst | vfwire | limit | verdict | DPDK | ratio |\n|---|---|---|---|---|---|---|");
+    println!(
+        "instructions a frame, received and sent:\n| mode | burst | vfwire | limit | verdict | DPDK | ratio |\n|---|---|---|---|---|---|---|"
+    );
     for case in &CASES {
         let ours = vfwire(&mut lab, &vfs, case)?;
         let theirs = dpdk_testpmd(&mut lab, &vfs, case)?;
@@ -101,7 +103,11 @@ fn vfwire(lab: &mut Lab, vfs: &[Vf], case: &Case) -> Result<f64> {
     let summary = forwarder.stop(&mut lab.guest)?;
     let (instructions, burst) = (summary.number("cycles_per_frame")?, summary.number("mean_burst")?);
     // The frames come one by one at first, so a few bursts are smaller.
-    ensure!(burst > 0.97 * f64::from(case.burst), "the mean burst was {burst}, so the figure {instructions} is not of bursts of {}", case.burst);
+    ensure!(
+        burst > 0.97 * f64::from(case.burst),
+        "the mean burst was {burst}, so the figure {instructions} is not of bursts of {}",
+        case.burst
+    );
     Ok(instructions)
 }
 
@@ -138,8 +144,8 @@ fn cycles_per_packet(said: &str) -> Result<f64> {
     digits.parse().with_context(|| format!("{digits:?} is no number of cycles"))
 }
 
-/// A folder to copy over the guest's root: testpmd, its plugins and all their libraries. A plugin is a link to its library, as two copies
-/// would be loaded twice.
+/// A folder to copy over the guest's root: testpmd, its plugins and all their libraries. Where programs look for libraries there is
+/// a link to each plugin: two copies would be loaded twice.
 fn dpdk_folder(root: &Path) -> Result<PathBuf> {
     let program = Path::new(TESTPMD);
     image::copy_with_libraries(root, program)?;
@@ -149,17 +155,17 @@ fn dpdk_folder(root: &Path) -> Result<PathBuf> {
     let drivers = drivers.into_iter().find(|path| path.to_string_lossy().contains("/pmds-")).context("DPDK has no folder of drivers")?;
     // Where DPDK looks: below `/usr`, of which the folder of libraries may be a link.
     let drivers = drivers.canonicalize()?;
-    // The name with the whole version is the one that DPDK loads.
-    let version = drivers.to_string_lossy().rsplit('-').next().unwrap_or_default().to_owned();
+    let version = drivers.to_string_lossy().rsplit('-').next().and_then(|version| version.split('.').next()).unwrap_or_default().to_owned();
     let inside = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
     fs::create_dir_all(inside(&drivers))?;
     for plugin in PLUGINS {
         let name = format!("librte_{plugin}.so.{version}");
-        let major = name.rsplit_once('.').map_or(name.as_str(), |(name, _)| name);
-        let library = folder.join(major);
-        image::copy_libraries(root, &library)?;
-        fs::copy(&library, inside(&library))?;
-        symlink(&library, inside(&drivers).join(&name))?;
+        let file = drivers.join(&name);
+        image::copy_libraries(root, &file)?;
+        fs::copy(&file, inside(&file)).with_context(|| format!("DPDK has no {}", file.display()))?;
+        symlink(&file, inside(&folder.join(&name)))?;
+        // The name that DPDK loads.
+        symlink(&name, inside(&drivers.join(format!("librte_{plugin}.so"))))?;
     }
     Ok(root.to_owned())
 }

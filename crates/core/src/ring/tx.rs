@@ -53,8 +53,6 @@ pub struct Pointers {
 
 /// Of a batch's mark: some slot has no buffer.
 const MIXED: u32 = 1 << 31;
-/// Descriptors that open a ring, where its format asks for one: a cache line of them, so that the frames behind begin at a line.
-pub(super) const OPENING_DESC: usize = 4;
 /// Buffers that one frame may span.
 const SEGMENTS_MAX: usize = 16;
 /// Longest frame of which the device cuts the payload itself.
@@ -276,12 +274,12 @@ impl<F: TxFormat> TxRing<F> {
                 index += 1;
                 continue;
             };
-            let (context, copies) = self.context_before(asked);
-            if segments + copies > self.vacant() {
+            let context = self.context_before(asked);
+            if segments + usize::from(context.is_some()) > self.vacant() {
                 break;
             }
             if let Some(context) = context {
-                (0..copies).for_each(|_| self.put(context, NO_BUFFER));
+                self.put(context, NO_BUFFER);
                 self.context = Some(context);
                 mixed = MIXED;
             }
@@ -300,13 +298,10 @@ impl<F: TxFormat> TxRing<F> {
         sent
     }
 
-    /// The context descriptor that has to precede a frame, and how many of it.
-    fn context_before(&self, asked: TxOffload) -> (Option<Desc>, usize) {
+    /// The context descriptor that has to precede a frame.
+    fn context_before(&self, asked: TxOffload) -> Option<Desc> {
         let opening = F::OPENING.filter(|_| self.context.is_none());
-        match F::context(asked).or(opening) {
-            context if context.is_none() || context == self.context => (None, 0),
-            context => (context, if opening.is_some() { OPENING_DESC } else { 1 }),
-        }
+        F::context(asked).or(opening).filter(|context| self.context.as_ref() != Some(context))
     }
 
     /// Segments and bytes of a frame, where the device can send it.

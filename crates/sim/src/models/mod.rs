@@ -3,6 +3,7 @@
 
 pub mod igbvf;
 pub mod intel;
+pub mod ixgbevf;
 mod violation;
 
 pub use violation::Violation;

@@ -38,7 +38,9 @@ pub(super) fn list(lab: &mut Lab) -> Result<()> {
     lab.guest.run(&format!("bind {other} igbvf"))?;
     let listed: Value = serde_json::from_str(&lab.guest.run("vfwire list --json")?)?;
     let functions = listed.as_array().context("the list is not an array")?;
-    let find = |address: &str| functions.iter().find(|function| function["address"] == address).with_context(|| format!("{address} is not listed"));
+    let find = |address: &str| {
+        functions.iter().find(|function| function["address"] == address).with_context(|| format!("{address} is not listed"))
+    };
     ensure!(functions.len() == 9, "three PFs with two VFs each are not {} functions", functions.len());
     let usable = find(&vf)?;
     ensure!(usable["usable"] == true && usable["driver"] == "igbvf" && usable["vf_index"] == 0, "{usable}");
@@ -67,7 +69,13 @@ fn cases(lab: &Lab) -> Vec<Case> {
         case("no such function", ":", forward("0000:7f:00.0", ""), FAILED, &["0000:7f:00.0", "vfwire list"]),
         case("bound to igbvf", &format!("bind {} igbvf", other.address), forward(&other.address, ""), FAILED, &["igbvf", "vfio-pci"]),
         case("no permission", ":", format!("su user -c '{}'", forward(address, "")), FAILED, &["permission", &node]),
-        case("no VFIO", ":", format!("unshare -m sh -c 'mount -t tmpfs none /dev/vfio; {}'", forward(address, "")), FAILED, &["modprobe vfio-pci"]),
+        case(
+            "no VFIO",
+            ":",
+            format!("unshare -m sh -c 'mount -t tmpfs none /dev/vfio; {}'", forward(address, "")),
+            FAILED,
+            &["modprobe vfio-pci"],
+        ),
         case("no hugepages", "echo 0 > /proc/sys/vm/nr_hugepages", forward(address, ""), FAILED, &["hugepages", "--no-hugepages"]),
         case("PF down", &pf_down, forward(address, ""), FAILED, &[address, "PF"]),
         case("the same port twice", ":", forward(address, &format!("--port {address}")), USAGE, &[address]),

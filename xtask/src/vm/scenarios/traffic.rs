@@ -56,8 +56,15 @@ pub(super) fn two_ports(lab: &mut Lab) -> Result<()> {
         lab.guest.run(&format!("ip link set {} vf {} mac {}", vf.pf, vf.index, forwarder::text(mac)))?;
     }
     let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&a, &b], "io", ""))?;
-    let mut stream =
-        |to, from| Stream { id: lab.next_stream(), frames: FRAMES, lengths_bytes: 60..=1514, to, from, vlan: None, change: Change::Nothing };
+    let mut stream = |to, from| Stream {
+        id: lab.next_stream(),
+        frames: FRAMES,
+        lengths_bytes: 60..=1514,
+        to,
+        from,
+        vlan: None,
+        change: Change::Nothing,
+    };
     let (there, back) = (stream(VF_A, HOST_A), stream(VF_B, HOST_B));
     let [wire_a, wire_b] = &lab.wires;
     // Both directions at once, so that each queue pair receives and transmits.

@@ -23,7 +23,8 @@ pub(super) fn ordinary_user(lab: &mut Lab) -> Result<()> {
     let refused = refusal(lab, &as_user(enough_kib - 4))?;
     ensure!(needed_bytes(&refused)? == need_bytes, "first {need_bytes} bytes were needed, then: {refused}");
 
-    let forwarder = Forwarder::start(&mut lab.guest, &as_user(enough_kib)).with_context(|| format!("with the {need_bytes} bytes asked for"))?;
+    let forwarder =
+        Forwarder::start(&mut lab.guest, &as_user(enough_kib)).with_context(|| format!("with the {need_bytes} bytes asked for"))?;
     let owner = lab.guest.run("stat -c %u /proc/$(pidof vfwire | cut -d' ' -f1)")?;
     ensure!(owner.trim() == "1000", "vfwire runs as user {owner}");
     let stream = swapped(lab, 2000);

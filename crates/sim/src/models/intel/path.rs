@@ -129,13 +129,7 @@ impl DataPath {
     }
 
     /// Takes frames from the wire. Says whether there were any.
-    fn receive(
-        &mut self,
-        filters: &Filters,
-        is_passing: bool,
-        memory: &dyn HostMemory,
-        wire: &mut dyn Wire,
-    ) -> Result<bool, DmaFault> {
+    fn receive(&mut self, filters: &Filters, is_passing: bool, memory: &dyn HostMemory, wire: &mut dyn Wire) -> Result<bool, DmaFault> {
         let pauses = wire.pauses();
         let mut moved = false;
         for _ in 0..STEP_BUDGET {
@@ -181,7 +175,7 @@ impl DataPath {
             self.counters.of.wrong_size_frames += 1;
             return Ok(());
         }
-        let delivered = match tci.filter(|tci| queue.strips || filters.strips(*tci)) {
+        let delivered = match tci.filter(|tci| queue.strips.unwrap_or_else(|| filters.strips(*tci))) {
             None => queue.deliver(frame, info, memory, self.hostile),
             Some(tci) => {
                 info.tci = tci;

@@ -34,8 +34,8 @@ pub(crate) struct RxQueue {
     pub(crate) split_control: u32,
     /// Frames dropped for want of descriptors.
     pub(crate) dropped: u32,
-    /// VLAN tags are taken out whatever the PF says (ixgbevf: the queue's own choice).
-    pub(crate) strips: bool,
+    /// Whether VLAN tags are taken out, where that is the queue's own choice.
+    pub(crate) strips: Option<bool>,
     /// The longest frame of this queue, FCS included, in bytes.
     pub(crate) longest_bytes: Option<usize>,
 }
@@ -142,4 +142,3 @@ pub(crate) fn tag(frame: &[u8]) -> Option<u16> {
     let &[a, b, c, d] = frame.get(TAG_AT..TAG_AT + VLAN_TAG_BYTES)? else { return None };
     (u16::from_be_bytes([a, b]) == ETHERTYPE_VLAN).then_some(u16::from_be_bytes([c, d]))
 }
-

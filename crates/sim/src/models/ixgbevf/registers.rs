@@ -97,13 +97,8 @@ impl Register {
     }
 
     fn scratch(offset: u32) -> Option<Self> {
-        let single = [
-            regs::VTEICR.offset(),
-            regs::VTEIMS.offset(),
-            regs::VTEIAC.offset(),
-            regs::VTEIAM.offset(),
-            regs::VTIVAR_MISC.offset(),
-        ];
+        let single =
+            [regs::VTEICR.offset(), regs::VTEIMS.offset(), regs::VTEIAC.offset(), regs::VTEIAM.offset(), regs::VTIVAR_MISC.offset()];
         let at = single.iter().position(|known| *known == offset);
         at.or_else(|| Some(single.len() + index_of(regs::VTEITR, offset)?))
             .or_else(|| Some(single.len() + 3 + index_of(regs::VTIVAR, offset)?))
