@@ -16,7 +16,7 @@ use vfwire_core::{
     queue::{RxQueue, TxQueue},
     stats::PortStats,
 };
-use vfwire_sim::{IgbvfModel, IgbvfOptions, SimFunction, SimHost, Wire};
+use vfwire_sim::{IgbvfModel, IgbvfOptions, IxgbevfModel, IxgbevfOptions, SimFunction, SimHost, Wire};
 use vfwire_spec::{net::MacAddr, pci::PciId};
 
 macro_rules! drivers {
@@ -62,7 +62,12 @@ pub(crate) fn plug(
             wanted.device.iter().try_for_each(|(option, value)| options.set(option, value)).map_err(refused)?;
             machine.add(name, IgbvfModel::new(options), wire).open()
         }
-        other => return Err(refused(format!("there is no simulated `{other}`: the simulated functions are igbvf"))),
+        "ixgbevf" => {
+            let mut options = IxgbevfOptions { pf_mac: Some(mac), ..IxgbevfOptions::default() };
+            wanted.device.iter().try_for_each(|(option, value)| options.set(option, value)).map_err(refused)?;
+            machine.add(name, IxgbevfModel::new(options), wire).open()
+        }
+        other => return Err(refused(format!("there is no simulated `{other}`: the simulated functions are igbvf and ixgbevf"))),
     };
     opened.map_err(|source| OpenError::Port { address: name.to_owned(), source: source.into() })
 }

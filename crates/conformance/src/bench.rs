@@ -51,6 +51,12 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// As [`new`](Self::new), of a function that may have every multicast frame.
+    pub fn for_all_multicast<F: Fixture>() -> Self {
+        let options = Options { trusted: F::TRAITS.all_multicast_needs_trust, ..F::TRAITS.options };
+        Self { options, ..Self::new::<F>() }
+    }
+
     /// An ordinary function, one queue pair of 512 descriptors, the fastest path.
     pub fn new<F: Fixture>() -> Self {
         Self {

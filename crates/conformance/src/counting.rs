@@ -52,7 +52,7 @@ pub fn statistics_are_what_moved<F: Fixture>() {
 
 /// What was not for the port is not counted as received; multicast is.
 pub fn only_what_came_is_counted<F: Fixture>() {
-    let mut bench = Setup::new::<F>().intent(Intent { all_multicast: true, ..Intent::default() }).start::<F>();
+    let mut bench = Setup::for_all_multicast::<F>().intent(Intent { all_multicast: true, ..Intent::default() }).start::<F>();
     let (to, group) = (bench.mac(), MacAddr([0x01, 0, 0x5e, 1, 2, 3]));
     let before = bench.model(|model| F::filtered_frames(model));
     let got =

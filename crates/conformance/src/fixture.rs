@@ -43,6 +43,12 @@ pub struct Traits {
     pub counts_missed: bool,
     /// A trusted function gets promiscuous mode; otherwise nothing gives it.
     pub trust_gives_promiscuous: bool,
+    /// Only a trusted function gets every multicast frame.
+    pub all_multicast_needs_trust: bool,
+    /// Frames longer than the function's own MTU are not received, even where those of others are.
+    pub limits_received_frames: bool,
+    /// Wrong UDP checksums are found; otherwise nothing is said of them.
+    pub finds_wrong_udp_checksums: bool,
 }
 
 /// A simulated function and its driver.

@@ -39,6 +39,14 @@ pub fn stop_makes_the_device_quiet<F: Fixture>() {
     assert_eq!(burst.len(), 1, "what was not sent stays in the burst");
     burst.clear(&mut bench.cache);
     bench.assert_all_home();
+    // Now that the rings' memory is the worker's, and then nobody's, any access of the device is a fault.
+    for _ in 0..2 {
+        bench.inject((0..20).map(|number| frame(to, 60, number)));
+        bench.settle();
+        bench.rx.clear();
+        bench.tx.clear();
+    }
+    assert!(bench.host.faults().is_empty(), "{:?}", bench.host.faults());
 }
 
 /// A port that was stopped starts again, whether its old queues were dropped, polled, or kept.

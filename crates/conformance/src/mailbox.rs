@@ -87,7 +87,7 @@ pub fn each_refusal_is_reported<F: PfFixture>() {
     let cases =
         [(Request::Vlan, Setting::Vlan(100)), (Request::Multicast, Setting::Multicast), (Request::Promiscuous, Setting::AllMulticast)];
     for (request, setting) in cases {
-        let mut bench = Setup::new::<F>().intent(everything.clone()).probe::<F>();
+        let mut bench = Setup::for_all_multicast::<F>().intent(everything.clone()).probe::<F>();
         bench.model(|model| F::refuse(model, request));
         bench.start();
         assert!(refusal(&bench.granted, setting), "{request:?}: {:?}", bench.granted);

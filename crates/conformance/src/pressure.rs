@@ -12,6 +12,11 @@ use vfwire_core::{
     queue::{RxQueue, TxQueue},
 };
 
+/// Descriptors in flight are those of the frames; one more where a ring begins with one that is no frame's.
+fn only_frames(in_flight: usize, frames: usize) -> bool {
+    (frames..=frames + 1).contains(&in_flight)
+}
+
 /// What a full transmit ring does not take stays in the burst, in order, and goes later.
 pub fn a_full_transmit_ring_keeps_the_rest<F: Fixture>() {
     for size_desc in [32, 64, 512] {
@@ -36,7 +41,7 @@ pub fn a_full_transmit_ring_keeps_the_rest<F: Fixture>() {
             }
             let size = usize::from(size_desc);
             assert!((size / 2..size).contains(&taken), "a ring of {size} took {taken}: at least half of it, and never all");
-            assert_eq!(bench.tx[0].in_flight(), taken);
+            assert!(only_frames(bench.tx[0].in_flight(), taken));
             assert!(bench.sent().is_empty());
             while next < frames.len() || !burst.is_empty() {
                 while burst.room() > 0 && next < frames.len() {
@@ -60,7 +65,7 @@ pub fn what_was_sent_comes_back_at_once<F: Fixture>() {
                 bench.load(&mut burst, &frame, TxOffload::default());
             }
             assert_eq!(bench.tx[0].tx_burst(&mut bench.cache, &mut burst), count);
-            assert_eq!(bench.tx[0].in_flight(), count, "{}: only what was given last", setup.path);
+            assert!(only_frames(bench.tx[0].in_flight(), count), "{}: only what was given last", setup.path);
             bench.settle();
         }
         let at_hand = bench.cache.len();

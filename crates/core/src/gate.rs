@@ -14,13 +14,11 @@
 //! registers change under it, and a worker that does not poll delays the recovery but cannot break it. Words only grow: a queue that
 //! missed several changes goes by the last.
 
+use crate::sync::AtomicU32;
 use crossbeam::utils::CachePadded;
 use std::sync::{
     Arc,
-    atomic::{
-        AtomicU32,
-        Ordering::{Acquire, Release},
-    },
+    atomic::Ordering::{Acquire, Release},
 };
 
 /// Acknowledged by a queue that is gone.
@@ -136,7 +134,7 @@ impl Drop for Pass {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
@@ -169,5 +167,108 @@ mod tests {
         gate.open();
         // It missed the whole reset: its ring is stale, and `Restart` must come after it gave its buffers back.
         assert_eq!(passes[0].turn(), Turn::Restart);
+    }
+}
+
+/// Every order in which a port and its queues may see one another, up to three preemptions.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::{cell::UnsafeCell, model::Builder, thread};
+
+    /// A ring: its queue uses it while the gate is open, the port sets it up while the queue is at rest. Loom fails a test in which the one
+    /// does so without having seen what the other did before.
+    type Rings = Arc<Vec<UnsafeCell<()>>>;
+
+    /// A burst of a queue, as drivers write it. What was done.
+    fn burst(pass: &mut Pass, ring: &UnsafeCell<()>) -> Option<Turn> {
+        if pass.is_open() {
+            ring.with_mut(|_| ());
+            return None;
+        }
+        let turn = pass.turn();
+        if turn != Turn::Stay {
+            ring.with_mut(|_| ());
+        }
+        pass.agree(turn);
+        Some(turn)
+    }
+
+    /// `bursts` bursts, after which the queue is dropped, as a worker that ends does.
+    fn worker(mut pass: Pass, rings: Rings, queue: usize, bursts: usize) {
+        for _ in 0..bursts {
+            if burst(&mut pass, &rings[queue]) == Some(Turn::Stay) {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// A reset, as a port does it.
+    fn reset(gate: &Gate, rings: &Rings) {
+        gate.close();
+        while !gate.all_idle() {
+            thread::yield_now();
+        }
+        rings.iter().for_each(|ring| ring.with_mut(|_| ()));
+        gate.open();
+    }
+
+    fn resets(queues: usize, bursts: usize, resets: usize) {
+        let mut model = Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(move || {
+            let (gate, passes) = Gate::open_for(queues);
+            let rings: Rings = Arc::new((0..queues).map(|_| UnsafeCell::new(())).collect());
+            let workers: Vec<_> = passes
+                .into_iter()
+                .enumerate()
+                .map(|(queue, pass)| {
+                    let rings = rings.clone();
+                    thread::spawn(move || worker(pass, rings, queue, bursts))
+                })
+                .collect();
+            for _ in 0..resets {
+                reset(&gate, &rings);
+            }
+            workers.into_iter().for_each(|worker| worker.join().unwrap());
+            assert!(!gate.all_idle(), "the gate is open, and says nothing of queues that are gone");
+        });
+    }
+
+    #[test]
+    fn loom_no_ring_is_set_up_under_its_queue() {
+        resets(1, 4, 2);
+    }
+
+    #[test]
+    fn loom_a_port_waits_for_every_queue() {
+        resets(2, 2, 1);
+    }
+
+    /// Whatever a queue saw of a reset, it ends up either open or on its way there, and takes its ring into use only after the port has set
+    /// it up.
+    #[test]
+    fn loom_a_queue_finds_its_way_out_of_a_reset() {
+        let mut model = Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(|| {
+            let (gate, mut passes) = Gate::open_for(1);
+            let rings: Rings = Arc::new(vec![UnsafeCell::new(())]);
+            let mut pass = passes.remove(0);
+            let port = {
+                let rings = rings.clone();
+                thread::spawn(move || reset(&gate, &rings))
+            };
+            let mut turns = Vec::new();
+            while turns.last() != Some(&Turn::Restart) {
+                match burst(&mut pass, &rings[0]) {
+                    None | Some(Turn::Stay) => thread::yield_now(),
+                    Some(turn) => turns.push(turn),
+                }
+            }
+            port.join().unwrap();
+            assert_eq!(turns, [Turn::Quiesce, Turn::Restart]);
+            assert!(pass.is_open());
+        });
     }
 }

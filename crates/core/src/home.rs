@@ -7,10 +7,8 @@
 //!
 //! It also knows when the last buffer has come home after the pool was closed, which is when the arena may go.
 
-use std::sync::atomic::{
-    AtomicI64, AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
-};
+use crate::sync::{AtomicI64, AtomicU32, AtomicU64};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 const NONE: u32 = u32::MAX;
 /// Added to the count when the pool is closed: far above any number of buffers.
@@ -102,7 +100,7 @@ fn after(head: u64, index: u32) -> u64 {
     ((head >> 32).wrapping_add(1) << 32) | u64::from(index)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::{collections::HashSet, sync::Arc, thread};
@@ -155,5 +153,142 @@ mod tests {
         let mut all = [0; BUFFERS as usize + 1];
         assert_eq!(home.take(&mut all), BUFFERS as usize);
         assert_eq!(all[..BUFFERS as usize].iter().collect::<HashSet<_>>().len(), BUFFERS as usize);
+    }
+}
+
+/// Every order in which threads may meet here, up to three preemptions, which is where such bugs show.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use loom::{cell::UnsafeCell, model::Builder, thread};
+    use std::sync::Arc;
+
+    const BUFFERS: u32 = 3;
+
+    /// The overflow, and for each buffer a cell that loom lets one thread write at a time, and only what happened before.
+    struct Shared {
+        home: Home,
+        bytes: Vec<UnsafeCell<()>>,
+        /// What is freed with the arena: used by whoever holds a buffer.
+        arena: UnsafeCell<()>,
+    }
+
+    impl Shared {
+        fn new() -> Arc<Self> {
+            let bytes = (0..BUFFERS).map(|_| UnsafeCell::new(())).collect();
+            Arc::new(Self { home: Home::full(BUFFERS), bytes, arena: UnsafeCell::new(()) })
+        }
+
+        /// Takes up to `N` buffers and writes to each.
+        fn take<const N: usize>(&self) -> Vec<u32> {
+            let mut taken = [0; N];
+            let count = self.home.take(&mut taken);
+            taken[..count].iter().for_each(|&buffer| self.write(buffer));
+            taken[..count].to_vec()
+        }
+
+        fn write(&self, buffer: u32) {
+            self.bytes[buffer as usize].with_mut(|_| ());
+        }
+
+        /// Writes to each and gives them back; whoever is told that these were the last ones frees the arena.
+        fn give(&self, buffers: &[u32]) -> bool {
+            buffers.iter().for_each(|&buffer| self.write(buffer));
+            self.arena.with(|_| ());
+            let last = self.home.give(buffers);
+            if last {
+                self.free();
+            }
+            last
+        }
+
+        fn close(&self) -> bool {
+            let last = self.home.close();
+            if last {
+                self.free();
+            }
+            last
+        }
+
+        /// No thread may use the arena any more, and all buffers must be linked.
+        fn free(&self) {
+            self.arena.with_mut(|_| ());
+            self.assert_all_linked();
+        }
+
+        fn assert_all_linked(&self) {
+            let mut all = self.take::<{ BUFFERS as usize + 1 }>();
+            all.sort_unstable();
+            assert_eq!(all, [0, 1, 2]);
+        }
+    }
+
+    fn check(test: impl Fn() + Send + Sync + 'static) {
+        let mut model = Builder::new();
+        model.preemption_bound = Some(3);
+        model.check(test);
+    }
+
+    /// One thread takes and gives singly and holds on to what lay beneath, which is what a stale link would hand out again.
+    #[test]
+    fn loom_no_buffer_is_had_twice_or_lost() {
+        check(|| {
+            let shared = Shared::new();
+            let other = {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    let (first, second) = (shared.take::<1>(), shared.take::<1>());
+                    shared.give(&first);
+                    second.iter().for_each(|&buffer| shared.write(buffer));
+                    shared.give(&second);
+                })
+            };
+            let mut held = shared.take::<1>();
+            held.extend(shared.take::<2>());
+            shared.give(&held);
+            other.join().unwrap();
+            shared.assert_all_linked();
+        });
+    }
+
+    #[test]
+    fn loom_what_two_threads_give_is_all_there() {
+        check(|| {
+            let shared = Shared::new();
+            let mine = shared.take::<1>();
+            let theirs = shared.take::<2>();
+            let other = {
+                let shared = shared.clone();
+                thread::spawn(move || {
+                    shared.give(&theirs);
+                })
+            };
+            shared.give(&mine);
+            // Any number of them, but each once, and the links of the other thread's are to be seen.
+            let taken = shared.take::<3>();
+            shared.give(&taken);
+            other.join().unwrap();
+            assert_eq!(shared.home.len(), BUFFERS as usize);
+            shared.assert_all_linked();
+        });
+    }
+
+    /// Two threads bring the last buffers home while the pool is closed: one of the three is told, once, and by then all are linked and
+    /// nobody uses the arena.
+    #[test]
+    fn loom_the_last_one_home_is_told_once() {
+        check(|| {
+            let shared = Shared::new();
+            let givers: Vec<_> = [shared.take::<1>(), shared.take::<2>()]
+                .into_iter()
+                .map(|buffers| {
+                    let shared = shared.clone();
+                    thread::spawn(move || shared.give(&buffers))
+                })
+                .collect();
+            let told = usize::from(shared.close());
+            let told = givers.into_iter().fold(told, |told, giver| told + usize::from(giver.join().unwrap()));
+            assert_eq!(told, 1);
+        });
     }
 }

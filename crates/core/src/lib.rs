@@ -33,3 +33,4 @@ pub mod port;
 pub mod queue;
 pub mod ring;
 pub mod stats;
+mod sync;

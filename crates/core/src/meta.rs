@@ -113,7 +113,7 @@ impl TxOffload {
     }
 
     /// Cut TCP payload into segments of `mss_bytes`, after a TCP header of `l4_bytes`. Together with [`Self::l4_checksum`]. The sum of the
-    /// pseudo-header leaves the length out then, and so do the lengths in the IP header (0): each segment has its own.
+    /// pseudo-header leaves the length out then, and the IP header's length and checksum are 0: each segment has its own.
     #[must_use]
     pub fn segment(self, l4_bytes: u8, mss_bytes: u16) -> Self {
         Self(self.0 | u64::from(l4_bytes) << 24 | u64::from(mss_bytes & 0x3fff) << 48)

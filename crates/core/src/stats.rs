@@ -39,7 +39,7 @@ pub struct TxStats {
     pub bytes: u64,
     /// Frames that no device can send (too short, too long, too many segments), dropped by the driver.
     pub unsendable: u64,
-    /// Descriptors that the device had when it was reset: their frames may or may not have left.
+    /// Buffers that the device had when it was reset (one a frame, more where a frame spans several): their frames may or may not have left.
     pub lost_in_reset: u64,
 }
 

@@ -7,7 +7,7 @@
 //!      └────────────────┴──────────────────────────────┘
 //! ```
 //!
-//! Whoever leaves `running` first makes the device let go of the rings ([`VfPort::let_go`]: disabled, or else reset), and only then
+//! Whoever leaves `running` first makes the device let go of the rings (`VfPort::let_go`: disabled, or else reset), and only then
 //! closes the gate, at which the queues take their buffers back. Where the device cannot be made to let go, the gate stays open and the
 //! rings are never freed: a leak is better than memory that a device writes after it was given to somebody else.
 

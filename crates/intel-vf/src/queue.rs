@@ -42,7 +42,7 @@ pub mod tx_counter {
     pub const BYTES: usize = 1;
     /// Frames that no device can send.
     pub const UNSENDABLE: usize = 2;
-    /// Descriptors that the device had when it was reset or stopped.
+    /// Buffers that the device had when it was reset or stopped.
     pub const LOST_IN_RESET: usize = 3;
     /// How many there are.
     pub const COUNT: usize = 4;

@@ -5,11 +5,11 @@
 //!
 //! | what | 82576 | I350 |
 //! |---|---|---|
-//! | queue pairs | 2; the second receives only where the PF spreads a VF's frames (RSS inside a pool) | 1 |
+//! | queue pairs | 2; the second receives only where the PF spreads a VF's frames (RSS inside a pool; QEMU's model never does) | 1 |
 //! | address | the PF's, or a random local one that the driver sets; another one where the PF gave none | same |
 //! | MTU | 68 to 9,000 bytes; frames longer than a buffer span several, both ways | same |
 //! | VLAN | join and leave; the tag is stripped on receive, inserted on request | same; the tag of looped-back frames is put right |
-//! | multicast | 30 hashed groups; above that, and on request, all groups | same |
+//! | multicast | 30 hashed groups; above that, and on request, all groups (granted, but not served, by QEMU's model) | same |
 //! | promiscuous | the PF's driver refuses it, trusted or not; the refusal is explained | same |
 //! | checksums | IPv4, TCP, UDP, SCTP: checked on receive, inserted on request; TCP segmentation | same |
 //! | statistics | per queue (with frames dropped for want of descriptors) and per VF, over wrapping counters | same |

@@ -20,7 +20,7 @@ use vfwire_spec::{
 const REGISTERS: [Reg<u32, Ro>; 5] = [VFGPRC, VFGORC, VFMPRC, VFGPTC, VFGOTC];
 
 /// The VF's counters as the registers have them.
-pub type Raw = [u32; REGISTERS.len()];
+pub(crate) type Raw = [u32; REGISTERS.len()];
 
 /// Reads the VF's counters.
 pub(crate) fn read<B: Bar>(regs: &Regs<B>) -> Raw {

@@ -31,6 +31,9 @@ impl<const QUEUE_PAIRS: u16> Fixture for Igbvf<QUEUE_PAIRS> {
         spreads_flows: QUEUE_PAIRS > 1,
         counts_missed: true,
         trust_gives_promiscuous: true,
+        all_multicast_needs_trust: false,
+        limits_received_frames: true,
+        finds_wrong_udp_checksums: true,
     };
 
     fn model(options: &Options) -> IgbvfModel {

@@ -260,23 +260,27 @@ impl<B: Bar> Control<B> {
         if in_force == Some(wanted) || (in_force.is_none() && self.takes_mtu(wanted)?) {
             return Ok(());
         }
-        if in_force.is_some() || (wanted > STANDARD_MTU_BYTES && self.takes_mtu(STANDARD_MTU_BYTES)?) {
-            let remedy = format!(
-                "MTU {STANDARD_MTU_BYTES} is in force; an 82599 has one MTU for the PF and its VFs; on the host: ip link set PF mtu {wanted}, \
-                 then start again"
-            );
-            granted.refused.push(Refusal { setting: Setting::Mtu(wanted), remedy });
-            return Ok(());
+        let has_ordinary = in_force.is_some() || (wanted > STANDARD_MTU_BYTES && self.takes_mtu(STANDARD_MTU_BYTES)?);
+        if !has_ordinary && self.family == Family::I82599 {
+            return Err(Setback::Failed(self.deaf(wanted)));
         }
-        Err(Setback::Failed(PortError::Refused {
-            what: format!("MTU {wanted}"),
+        let why = if self.family == Family::I82599 { "an 82599 has one MTU for the PF and its VFs" } else { "the PF takes no longer frames" };
+        let remedy = format!("MTU {STANDARD_MTU_BYTES} is in force, since {why}; on the host: ip link set PF mtu {wanted}, then start again");
+        granted.refused.push(Refusal { setting: Setting::Mtu(wanted), remedy });
+        Ok(())
+    }
+
+    /// An 82599's PF has refused even the ordinary MTU.
+    fn deaf(&self, wanted: u16) -> PortError {
+        PortError::Refused {
+            what: format!("MTU {wanted}, and with it all that this VF could receive,"),
             by: "the PF",
             remedy: format!(
-                "without an MTU this VF receives nothing; with messages of version {} the PF's own must be {STANDARD_MTU_BYTES}, on the host: \
-                 ip link set PF mtu {STANDARD_MTU_BYTES}",
+                "its driver (messages of version {}) serves VFs only while the PF's own MTU is {STANDARD_MTU_BYTES}; on the host: ip link set \
+                 PF mtu {STANDARD_MTU_BYTES}",
                 self.told.version
             ),
-        }))
+        }
     }
 
     fn takes_mtu(&mut self, mtu_bytes: u16) -> Result<bool, Setback> {

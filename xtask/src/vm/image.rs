@@ -85,20 +85,13 @@ fn copy_modules(root: &Path, kernel: &Kernel) -> Result<()> {
 }
 
 /// Copies a dynamically linked program and its libraries to the same paths.
-pub(super) fn copy_with_libraries(root: &Path, program: &Path) -> Result<()> {
-    copy_libraries(root, program)?;
-    fs::create_dir_all(root.join("usr/bin"))?;
-    fs::copy(program, root.join("usr/bin").join(program.file_name().context("a program without a name")?))?;
-    Ok(())
-}
-
-/// Copies what a program or a library loads to the same paths.
-pub(super) fn copy_libraries(root: &Path, program: &Path) -> Result<()> {
+fn copy_with_libraries(root: &Path, program: &Path) -> Result<()> {
     for file in libraries(program)? {
         let target = root.join(file.strip_prefix("/")?);
         fs::create_dir_all(target.parent().context("a library in no folder")?)?;
         fs::copy(file, target)?;
     }
+    fs::copy(program, root.join("usr/bin").join(program.file_name().context("a program without a name")?))?;
     Ok(())
 }
 

@@ -5,7 +5,6 @@
 //! the figures of both sides; they are few.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,8 +22,8 @@ use crate::host::{self, Need};
 
 const NEEDS: [Need; 1] = [Need { what: TESTPMD, package: "dpdk-dev" }];
 const TESTPMD: &str = "/usr/bin/dpdk-testpmd";
-/// What testpmd loads for an 82576 VF.
-const PLUGINS: [&str; 4] = ["bus_pci", "bus_vdev", "mempool_ring", "net_e1000"];
+/// What testpmd needs for an 82576 VF besides what it is linked to.
+const PLUGINS: [&str; 2] = ["librte_mempool_ring.so.23", "librte_net_e1000.so.23"];
 const MACS: [Mac; 2] = [[0x02, 0, 0, 0, 0, 0x10], [0x02, 0, 0, 0, 0, 0x11]];
 /// How long a forwarder runs, on the wall. Emulation manages some ten thousand frames in it.
 const RUN: Duration = Duration::from_secs(4);
@@ -129,9 +128,9 @@ fn dpdk_testpmd(lab: &mut Lab, vfs: &[Vf], case: &Case) -> Result<f64> {
     let script = format!(
         "mkdir -p /var/run\n\
          (sleep 6; echo set record-core-cycles on; echo start tx_first 1; usleep 300000; echo stop; usleep 300000; echo quit) |\n\
-         dpdk-testpmd --lcores '0@0,1@0' -n 1 --in-memory -m 64 -a {} -a {} -- -i --total-num-mbufs=4096 --nb-cores=1 --burst={} \
+         dpdk-testpmd --lcores '0@0,1@0' -n 1 --in-memory -d {} -d {} -m 64 -a {} -a {} -- -i --total-num-mbufs=4096 --nb-cores=1 --burst={} \
          --forward-mode={mode} --port-topology={topology} --eth-peer=0,{mac1} --eth-peer=1,{mac0}",
-        vfs[0].address, vfs[1].address, case.burst
+        PLUGINS[0], PLUGINS[1], vfs[0].address, vfs[1].address, case.burst
     );
     let exit = lab.guest.exit_of(&script, DPDK_LIMIT)?;
     cycles_per_packet(&exit.output).with_context(|| format!("testpmd ended with {}:\n{}", exit.code, exit.output))
@@ -144,30 +143,32 @@ fn cycles_per_packet(said: &str) -> Result<f64> {
     digits.parse().with_context(|| format!("{digits:?} is no number of cycles"))
 }
 
-/// A folder to copy over the guest's root: testpmd, its plugins and all their libraries. Where programs look for libraries there is
-/// a link to each plugin: two copies would be loaded twice.
+/// A folder to copy over the guest's root: testpmd, its plugins and all their libraries. The guest has no cache of library folders, so
+/// libraries of DPDK's own folder go to where all the others are.
 fn dpdk_folder(root: &Path) -> Result<PathBuf> {
     let program = Path::new(TESTPMD);
-    image::copy_with_libraries(root, program)?;
-    let installed = image::libraries(program)?.into_iter().find(|file| file.to_string_lossy().contains("librte_eal.so"));
-    let folder = installed.as_deref().and_then(Path::parent).context("testpmd is not linked to librte_eal")?;
-    let drivers = fs::read_dir(folder.join("dpdk"))?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    let drivers = drivers.into_iter().find(|path| path.to_string_lossy().contains("/pmds-")).context("DPDK has no folder of drivers")?;
-    // Where DPDK looks: below `/usr`, of which the folder of libraries may be a link.
-    let drivers = drivers.canonicalize()?;
-    let version = drivers.to_string_lossy().rsplit('-').next().and_then(|version| version.split('.').next()).unwrap_or_default().to_owned();
-    let inside = |path: &Path| root.join(path.strip_prefix("/").unwrap_or(path));
-    fs::create_dir_all(inside(&drivers))?;
+    let mut files = image::libraries(program)?;
+    let eal =
+        files.iter().find(|file| file.to_string_lossy().contains("/librte_eal.so.")).context("testpmd is not linked to librte_eal")?;
+    let folder = eal.parent().context("librte_eal is in no folder")?.to_owned();
     for plugin in PLUGINS {
-        let name = format!("librte_{plugin}.so.{version}");
-        let file = drivers.join(&name);
-        image::copy_libraries(root, &file)?;
-        fs::copy(&file, inside(&file)).with_context(|| format!("DPDK has no {}", file.display()))?;
-        symlink(&file, inside(&folder.join(&name)))?;
-        // The name that DPDK loads.
-        symlink(&name, inside(&drivers.join(format!("librte_{plugin}.so"))))?;
+        let plugin = folder.join(plugin);
+        files.extend(image::libraries(&plugin).context("DPDK is installed without its plugins")?);
+        files.push(plugin);
     }
+    for file in &files {
+        let name = file.file_name().context("a library without a name")?;
+        let place = if file.starts_with("/lib64") { file.clone() } else { folder.join(name) };
+        copy(file, &root.join(place.strip_prefix("/")?))?;
+    }
+    copy(program, &root.join(program.strip_prefix("/")?))?;
     Ok(root.to_owned())
+}
+
+fn copy(file: &Path, target: &Path) -> Result<()> {
+    fs::create_dir_all(target.parent().context("a file in no folder")?)?;
+    fs::copy(file, target).with_context(|| format!("could not copy {}", file.display()))?;
+    Ok(())
 }
 
 #[cfg(test)]

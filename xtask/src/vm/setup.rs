@@ -71,6 +71,7 @@ pub(super) fn ensure_ready(folder: &Path) -> Result<Kernel> {
         // Its dependencies must come from the same suite, hence -t.
         let install = ["install", "-qq", "-y", "--no-install-recommends", "-t", &suite, "qemu-system-x86"];
         host::run(host::apt_get().args(install).stdout(Stdio::null()))?;
+        ensure!(qemu_major().is_some_and(|major| major >= QEMU_MIN_MAJOR), "{suite} has no QEMU {QEMU_MIN_MAJOR} or later");
     }
     kernel.map_or_else(|| unpack_kernel(folder, &suite), Ok)
 }

@@ -116,13 +116,15 @@ impl<F: TxFormat> TxRing<F> {
         self.ring.mask as usize - self.ring.posted()
     }
 
-    /// Takes all buffers back into the cache, because the device has forgotten the ring; how many descriptors it had. Cursors are zero
-    /// afterwards.
+    /// Takes all buffers back into the cache, because the device has forgotten the ring; how many it had. Cursors are zero afterwards.
     pub fn reset(&mut self, cache: &mut BufCache) -> usize {
-        let lost = self.ring.posted();
         #[cfg(feature = "audit")]
-        self.ring.owned_by(self.ring.head, lost, Owner::Cpu);
-        self.ring.take_back(|buffer| cache.put(buffer));
+        self.ring.owned_by(self.ring.head, self.ring.posted(), Owner::Cpu);
+        let mut lost = 0;
+        self.ring.take_back(|buffer| {
+            cache.put(buffer);
+            lost += 1;
+        });
         (self.mark_head, self.mark_tail, self.context) = (0, 0, None);
         lost
     }

@@ -53,6 +53,7 @@ const RULES: Rules = Rules {
     frame_desc: usize::MAX,
     l4_error: desc::RX_L4E,
     ip_error: desc::RX_IPE,
+    missing_checksum_is_wrong: false,
     segments: false,
     checks_context: false,
     detects_malice: false,

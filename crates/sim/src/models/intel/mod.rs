@@ -44,6 +44,8 @@ pub(crate) struct Rules {
     pub(crate) l4_error: u64,
     /// Receive write-back, word 1: the IPv4 header checksum is wrong.
     pub(crate) ip_error: u64,
+    /// Erratum: a UDP frame over IPv4 that carries no checksum is said to have a wrong one.
+    pub(crate) missing_checksum_is_wrong: bool,
     /// TCP segmentation is modelled.
     pub(crate) segments: bool,
     /// The check-context bit means something: the context that a data descriptor refers to must have been set.

@@ -222,6 +222,7 @@ impl DataPath {
             Some(good) => rx::IPCS | if good { 0 } else { self.rules.ip_error },
         };
         let l4 = match headers.l4_checksum_is_good(frame) {
+            None if self.rules.missing_checksum_is_wrong && headers.transport == Transport::Udp => rx::L4CS | udp | self.rules.l4_error,
             None => 0,
             Some(good) => rx::L4CS | udp | if good { 0 } else { self.rules.l4_error },
         };

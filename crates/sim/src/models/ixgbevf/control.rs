@@ -104,6 +104,11 @@ impl IxgbevfModel {
         }
     }
 
+    /// From now on the PF refuses SET_LPE above so many bytes, FCS included, which on the 82599 stops receiving.
+    pub fn refuse_frames_above(&mut self, bytes: Option<u16>) {
+        self.pf.refused_above_bytes = bytes;
+    }
+
     /// From now on the PF answers nothing, or answers again.
     pub fn set_silent(&mut self, silent: bool) {
         self.pf.set_silent(silent);

@@ -82,6 +82,8 @@ impl IxgbevfModel {
             frame_desc: FRAME_DESC,
             l4_error: desc::RX_L4E,
             ip_error: desc::RX_IPE,
+            // Linux ixgbe_main.c, ixgbe_rx_checksum: "82599 errata".
+            missing_checksum_is_wrong: options.device == Family::I82599,
             segments: true,
             checks_context: true,
             detects_malice: options.detects_malice(),

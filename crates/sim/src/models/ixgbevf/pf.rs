@@ -53,6 +53,8 @@ pub(super) struct Pf {
     pub(super) receives: bool,
     pub(super) sends: bool,
     pub(super) filters: Filters,
+    /// SET_LPE for longer frames, FCS included, is refused.
+    pub(super) refused_above_bytes: Option<u16>,
     /// Codes of requests that it refuses in any case.
     pub(super) refused: BTreeSet<u16>,
 }
@@ -84,6 +86,7 @@ impl Pf {
             receives: false,
             sends: false,
             filters,
+            refused_above_bytes: None,
             refused: BTreeSet::new(),
         };
         pf.begin();
@@ -237,6 +240,10 @@ impl Pf {
             if !self.receives {
                 return false;
             }
+        }
+        if self.refused_above_bytes.is_some_and(|bytes| max_frame_bytes > bytes) {
+            self.receives &= self.device != Family::I82599;
+            return false;
         }
         if let Longest::BesideTag(now) = self.filters.longest {
             // MAXFRS of all functions together: it only grows.

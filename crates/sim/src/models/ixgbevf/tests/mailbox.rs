@@ -155,6 +155,9 @@ fn a_jumbo_pf_waits_for_set_lpe() {
     assert_eq!(rig.device.with(|model| model.longest_frame_bytes()), 9018, "the PF's frames come, whatever the VF asked for");
     assert_eq!(raw_request(&rig, &[5, 9729]), words([0x6000_0005, 9729]));
     assert_eq!(raw_request(&rig, &[5, 0x1_0000]), words([0x6000_0005, 0x1_0000]));
+    rig.device.with(|model| model.refuse_frames_above(Some(1518)));
+    assert_eq!((raw_request(&rig, &[5, 9018]), rig.device.with(|model| model.receives())), (words([0x6000_0005, 9018]), false));
+    assert_eq!((raw_request(&rig, &[5, 1518]), rig.device.with(|model| model.receives())), (words([0xa000_0005, 1518]), true));
     let x540 = talking(IxgbevfOptions { device: Family::X540, ..options }, 0);
     assert!(x540.device.with(|model| model.receives()));
     assert_eq!(raw_request(&x540, &[5, 9728]), words([0xa000_0005, 9728]));
@@ -239,7 +242,9 @@ fn rss_is_told() {
 /// `ixgbe_update_vf_xcast_mode`: consent to a lower mode for the untrusted; promiscuous never on the 82599, elsewhere where the PF is.
 #[test]
 fn modes_are_granted() {
-    let cases: [(IxgbevfOptions, u32, &[(u32, u32, u32)]); 6] = [
+    // Mode asked for, header of the answer, mode told.
+    type Requests = &'static [(u32, u32, u32)];
+    let cases: [(IxgbevfOptions, u32, Requests); 6] = [
         // Before 1.2 there is no such request; 1.2 does not know promiscuous.
         (Rig::options(), 2, &[(1, 0x6000_000c, 1)]),
         (Rig::options(), 3, &[(3, 0x6000_000c, 3), (2, 0xa000_000c, 1), (0, 0xa000_000c, 0), (1, 0xa000_000c, 1)]),

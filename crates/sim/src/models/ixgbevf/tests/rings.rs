@@ -105,6 +105,14 @@ fn checksums_are_inserted_and_judged() {
     let checked = rx::IPCS | rx::L4CS | rx::UDPCS;
     let seen = [0, 1, 2].map(|index| rig.rx_word1(index) & (checked | rx::ERROR_MASK));
     assert_eq!(seen, [checked, checked | desc::RX_IPE, checked | desc::RX_L4E]);
+    // Erratum of the 82599 alone.
+    for (device, errors) in [(Family::I82599, desc::RX_L4E), (Family::X540, 0)] {
+        let rig = Rig::up(Rig::of(device));
+        let mut unsummed = udp(OTHER, 0, 0);
+        unsummed[..6].copy_from_slice(&MAC.0);
+        assert!(rig.takes(unsummed));
+        assert_eq!(rig.rx_word1(0) & desc::RX_L4E, errors);
+    }
     // Linux' PF does not hash the ports of UDP.
     let [word0, _] = raw::descriptor(&rig.rx_rings[0], 0);
     assert_eq!(word0 & 0xffff, rx::PACKET_IPV4 | rx::PACKET_UDP | u64::from(rx::RssType::IPV4.0));

@@ -311,7 +311,7 @@ fn no_sequence_of_writes_panics() {
                 2 => bar.write(if high & 1 == 0 { 0x1000 } else { 0x2000 } + offset % 0x40, small),
                 3 => raw::set_descriptor(&rig.rx_rings[0], usize::from(what / 16), [random.next(), value & 1]),
                 4 => {
-                    rig.write_message(&Message::new([u32::from(low % 18), random.next() as u32 & 0xff, small, offset]));
+                    rig.write_message(&Message::new([u32::from(low % 18), high.into(), small, offset]));
                     rig.poll(PFSTS);
                 }
                 5..8 => {
