@@ -13,7 +13,7 @@ use std::time::Duration;
 use vfwire::forward::{Io, MacSwap, Stage};
 use vfwire::{BufCache, Burst, MacAddr, Pool, PoolConfig, Port, PortConfig, RxQueue, TxQueue};
 use vfwire_core::port::Driver;
-use vfwire_sim::{IgbvfModel, IgbvfOptions, SimDevice, SimFunction, SimHost, TrafficConfig, TrafficSource};
+use vfwire_sim::{DeviceModel, IgbvfModel, IgbvfOptions, IxgbevfModel, IxgbevfOptions, SimFunction, SimHost, TrafficConfig, TrafficSource};
 
 const BURSTS: [usize; 8] = [1, 4, 8, 16, 32, 64, 128, 256];
 const VF_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x10]);
@@ -37,13 +37,21 @@ struct Rig<P: Port> {
     _port: P,
 }
 
-fn igbvf() -> (SimHost, SimFunction) {
+// Frames keep their source address in io mode, which a PF that checks it would drop.
+
+fn igbvf() -> IgbvfModel {
+    IgbvfModel::new(IgbvfOptions { pf_mac: Some(VF_MAC), spoofchk: false, ..IgbvfOptions::default() })
+}
+
+fn ixgbevf() -> IxgbevfModel {
+    IxgbevfModel::new(IxgbevfOptions { pf_mac: Some(VF_MAC), spoofchk: false, ..IxgbevfOptions::default() })
+}
+
+/// A machine with one device, whose wire sends without end, opened.
+fn plug(model: impl DeviceModel) -> (SimHost, SimFunction) {
     let host = SimHost::new();
-    // Frames keep their source address in io mode, which a PF that checks it would drop.
-    let options = IgbvfOptions { pf_mac: Some(VF_MAC), spoofchk: false, ..IgbvfOptions::default() };
     let (wire, _) = TrafficSource::new(TrafficConfig::to(VF_MAC));
-    let device: SimDevice<IgbvfModel> = host.add("sim:igbvf", IgbvfModel::new(options), wire);
-    let function = device.open().expect("nobody else opened it");
+    let function = host.add("simulated", model, wire).open().expect("nobody else opened it");
     (host, function)
 }
 
@@ -105,14 +113,14 @@ impl<P: Port> Rig<P> {
     }
 }
 
-fn driver<D: Driver>(criterion: &mut Criterion<Cycles>, plug: fn() -> (SimHost, SimFunction)) {
+fn driver<D: Driver, M: DeviceModel>(criterion: &mut Criterion<Cycles>, model: fn() -> M) {
     let works =
         [("rx", Work::Receive), ("tx", Work::Transmit), ("forward io", Work::ForwardIo), ("forward mac-swap", Work::ForwardMacSwap)];
     let reading = cycles::reading();
     for (name, work) in works {
         let mut group = quick(criterion, &format!("{} {name}", D::NAME));
         for burst_frames in BURSTS {
-            let (host, function) = plug();
+            let (host, function) = plug(model());
             let port = D::probe(function).expect("a port of a simulated function");
             let mut rig = Rig::new(host, port, burst_frames);
             rig.check(burst_frames);
@@ -163,13 +171,14 @@ fn quick<'a>(criterion: &'a mut Criterion<Cycles>, name: &str) -> BenchmarkGroup
     group
 }
 
-fn igbvf_driver(criterion: &mut Criterion<Cycles>) {
-    driver::<vfwire_igbvf::Igbvf>(criterion, igbvf);
+fn drivers(criterion: &mut Criterion<Cycles>) {
+    driver::<vfwire_igbvf::Igbvf, _>(criterion, igbvf);
+    driver::<vfwire_ixgbevf::Ixgbevf, _>(criterion, ixgbevf);
 }
 
 criterion_group! {
     name = packet_path;
     config = Criterion::default().with_measurement(Cycles);
-    targets = igbvf_driver, pool
+    targets = drivers, pool
 }
 criterion_main!(packet_path);

@@ -39,7 +39,7 @@ struct Options {
     burst: usize,
     lock_step: bool,
     repetitions: u32,
-    length: Duration,
+    length_ms: u64,
     ring: u16,
     path: Option<Path>,
     port: String,
@@ -52,7 +52,7 @@ impl Options {
             burst: 32,
             lock_step: false,
             repetitions: 7,
-            length: Duration::from_millis(500),
+            length_ms: 500,
             ring: 512,
             path: None,
             port: "0000:01:10.0".into(),
@@ -64,7 +64,7 @@ impl Options {
                 "burst" => options.burst = value.parse()?,
                 "step" => options.lock_step = value == "1",
                 "reps" => options.repetitions = value.parse()?,
-                "ms" => options.length = Duration::from_millis(value.parse()?),
+                "ms" => options.length_ms = value.parse()?,
                 "ring" => options.ring = value.parse()?,
                 "path" => options.path = Some(Path::named(value).ok_or_else(|| format!("this processor has no path {value}"))?),
                 "port" => options.port = value.into(),
@@ -130,7 +130,7 @@ impl<R: RxQueue, T: TxQueue> Lane<R, T> {
         let (mut full, mut other) = (0_u64, 0_u64);
         let (mut sum, mut summed) = (0_u64, 0_u32);
         let mut sums = Vec::with_capacity(1 << 20);
-        let end = cycles() + counter.cycles_in(options.length);
+        let end = cycles() + counter.cycles_a_ms * options.length_ms;
         let mut now = 0;
         while now < end && sums.len() < sums.capacity() {
             if options.lock_step {
@@ -166,7 +166,7 @@ impl<R: RxQueue, T: TxQueue> Lane<R, T> {
 
 /// The cycle counter: its rate, and what a reading costs that ends an interval.
 struct Counter {
-    cycles_per_s: f64,
+    cycles_a_ms: u64,
     read_cycles: f64,
 }
 
@@ -175,17 +175,13 @@ impl Counter {
         const READINGS: u32 = 20_000;
         let (clock, start) = (Instant::now(), cycles());
         std::thread::sleep(Duration::from_millis(20));
-        let cycles_per_s = (cycles() - start) as f64 / clock.elapsed().as_secs_f64();
+        let cycles_a_ms = (cycles() - start) * 1000 / u64::try_from(clock.elapsed().as_micros()).unwrap_or(u64::MAX);
         let start = cycles();
         let mut now = start;
         for _ in 0..READINGS {
             now = cycles();
         }
-        Self { cycles_per_s, read_cycles: (now - start) as f64 / f64::from(READINGS) }
-    }
-
-    fn cycles_in(&self, length: Duration) -> u64 {
-        (self.cycles_per_s * length.as_secs_f64()) as u64
+        Self { cycles_a_ms, read_cycles: (now - start) as f64 / f64::from(READINGS) }
     }
 }
 

@@ -23,14 +23,38 @@ pub fn cycles() -> u64 {
     ticks
 }
 
+/// What one reading adds to the interval that it ends: the median over runs of back-to-back readings, so that an interrupt is not in it.
+pub fn reading_cycles() -> u64 {
+    const READINGS: u64 = 256;
+    let run = || {
+        let start = cycles();
+        let mut now = start;
+        for _ in 0..READINGS {
+            now = cycles();
+        }
+        now.wrapping_sub(start)
+    };
+    let mut runs: [u64; 63] = std::array::from_fn(|_| run());
+    runs.sort_unstable();
+    (runs[runs.len() / 2] + READINGS / 2) / READINGS
+}
+
 #[cfg(test)]
 mod tests {
-    use super::cycles;
+    use super::{cycles, reading_cycles};
 
     #[test]
     fn the_counter_counts() {
         let before = cycles();
         std::thread::sleep(std::time::Duration::from_millis(1));
         assert!(cycles() > before);
+    }
+
+    #[test]
+    fn a_reading_costs_what_back_to_back_readings_do() {
+        // Wide limits: a counter may tick more slowly than the processor, and a virtual machine may emulate it.
+        assert!(reading_cycles() < 1_000_000);
+        #[cfg(target_arch = "x86_64")]
+        assert!(reading_cycles() > 0);
     }
 }

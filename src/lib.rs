@@ -42,7 +42,7 @@ mod registry;
 mod simulated;
 
 pub use address::{Address, AddressError, SimAddress};
-pub use cycles::cycles;
+pub use cycles::{cycles, reading_cycles};
 pub use host::{DynPort, Host, OpenError};
 pub use registry::{driver_of, drivers};
 

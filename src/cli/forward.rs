@@ -8,7 +8,7 @@ use super::{
     options::Options,
     ports::{self, Ports},
     print,
-    summary::Summary,
+    summary::{self, Summary},
     workers::{self, Workers},
 };
 use std::time::Instant;
@@ -19,15 +19,17 @@ const READY: &str = "forwarding";
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     options.check()?;
-    let asked = options.cores.as_ref().map_or(&[][..], |cores| &cores.0);
-    let cores = workers::cores(asked, options.ports.len().max(if options.ports.is_empty() { 2 } else { 1 }))?;
+    let places = workers::places(options)?;
     let signals = Signals::catch()?;
     let mut console = Console::new();
     console.say(&notice::first_line(options));
+    if let Some(note) = workers::note(&places) {
+        console.say(&note);
+    }
 
     let Ports { mut started, lanes, pool } = ports::start(options, &mut console)?;
     let readers: Vec<_> = lanes.iter().map(vfwire::forward::Lane::reader).collect();
-    let workers = Workers::start(lanes, &pool, options.mode, &cores)?;
+    let workers = Workers::start(lanes, &pool, options.mode, &places)?;
     let start = Instant::now();
     console.say(READY);
     let outcome = control::run(&mut started, &readers, &workers, &signals, options.duration.0, &mut console);
@@ -37,6 +39,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
 
     let lanes: Vec<_> = readers.iter().map(vfwire::forward::LaneReader::read).collect();
     let summary = Summary::of(options, elapsed, &mut started, &lanes);
+    summary::of_workers(&places, &lanes).iter().for_each(|line| console.say(line));
     for mut port in started {
         if let Err(error) = port.port.stop() {
             console::say(&format!("{}: {error}", port.address()));

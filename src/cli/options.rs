@@ -28,7 +28,11 @@ pub(crate) struct Options {
     /// How long to run: 500ms, 10s, 2m, 1h or forever (until SIGINT or SIGTERM)
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(super) duration: RunTime,
-    /// CPUs to poll on, such as 2 or 2,3 or 4-7: one worker each, pinned [default: one worker, wherever the scheduler puts it]
+    /// Workers: each polls a queue pair of its own of every port, on a CPU of its own [default: one queue pair a port]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX))]
+    pub(super) workers: Option<u16>,
+    /// CPUs to poll on, such as 2 or 2,3 or 4-7, one for each of --workers; without --workers one or one for each port [default: with
+    /// --workers above 1 the last ones that this process may use, else wherever the scheduler puts it]
     #[arg(long, value_name = "LIST")]
     pub(super) cores: Option<CoreList>,
     /// Print the summary as one JSON object
@@ -86,6 +90,8 @@ impl Mode {
 
 /// Workers poll lanes: there are as many of them as ports.
 const PORTS_MAX: usize = 2;
+/// No device has more queue pairs for one function than that.
+const WORKERS_MAX: i64 = 256;
 
 impl Options {
     /// Refuses what cannot be, whatever the machine.
@@ -129,6 +135,16 @@ impl Options {
 
     pub(super) fn pages(&self) -> HugepageChoice {
         if self.no_hugepages { HugepageChoice::None } else { HugepageChoice::default() }
+    }
+
+    /// Queue pairs of each port: one a worker.
+    pub(super) fn queue_pairs(&self) -> u16 {
+        self.workers.unwrap_or(1)
+    }
+
+    /// The CPUs that the user names.
+    pub(super) fn cores(&self) -> &[usize] {
+        self.cores.as_ref().map_or(&[], |cores| &cores.0)
     }
 
     pub(super) fn path(&self) -> Option<Path> {

@@ -1,7 +1,7 @@
 //! Opens and starts the ports of `vfwire forward`, and joins their queues to lanes.
 
 use super::{Failure, console::Console, options::Options};
-use vfwire::{Address, DynPort, Host, Path, Pool, PoolConfig, Port, PortConfig, PortStats, forward::Lane};
+use vfwire::{Address, DynPort, Host, Path, Pool, PoolConfig, Port, PortConfig, PortInfo, PortStats, forward::Lane};
 
 /// What runs where no port is named.
 const SIMULATED: &str = "sim:igbvf,spoofchk=off";
@@ -25,7 +25,7 @@ impl Started {
     }
 }
 
-/// Ports that run, and lanes for the workers: lane `i` takes frames from port `i`.
+/// Ports that run, and lanes for the workers: those of the first port's queue pairs, then those of the second's.
 pub(super) struct Ports {
     pub(super) started: Vec<Started>,
     pub(super) lanes: Vec<Lane>,
@@ -38,11 +38,13 @@ pub(super) fn start(options: &Options, console: &mut Console) -> Result<Ports, F
     let addresses = addresses(options);
     let buffers = buffers(options, addresses.len())?;
     let ports = addresses.iter().map(|address| host.open(address)).collect::<Result<Vec<_>, _>>()?;
+    ports.iter().try_for_each(|port| check_queue_pairs(port.info(), options))?;
     let pool = host.pool(PoolConfig::new(buffers))?;
     if let Some(note) = host.memory_note() {
         console.say(note);
     }
     let config = PortConfig {
+        queue_pairs: options.queue_pairs(),
         rx_desc: options.rx_desc,
         tx_desc: options.tx_desc,
         path: options.path(),
@@ -57,22 +59,39 @@ pub(super) fn start(options: &Options, console: &mut Console) -> Result<Ports, F
         for refusal in &queues.granted.refused {
             console.say_once(format!("{address}: {refusal}"));
         }
-        let (Some(receive), Some(transmit)) = (queues.rx.into_iter().next(), queues.tx.into_iter().next()) else {
+        let pairs = usize::from(config.queue_pairs);
+        let (Some(receive), Some(transmit)) = (queues.rx.first(), queues.tx.first()) else {
             return Err(Failure::failed(format!("{address}: the port gave no queue pair")));
         };
-        started.push(Started { port, rx_path: receive.path(), tx_path: transmit.path() });
-        rx.push(receive);
-        tx.push(transmit);
+        if (queues.rx.len(), queues.tx.len()) != (pairs, pairs) {
+            let given = queues.rx.len().min(queues.tx.len());
+            return Err(Failure::failed(format!("{address}: the port gave {given} of {pairs} queue pairs: give --workers {given}")));
+        }
+        started.push(Started { rx_path: receive.path(), tx_path: transmit.path(), port });
+        rx.push(queues.rx);
+        tx.push(queues.tx);
     }
     // One port: back to itself. Two: each to the other.
     tx.rotate_left(started.len() / 2);
-    let lanes = rx.into_iter().zip(tx).map(|(rx, tx)| Lane::new(rx, tx, &pool, usize::from(options.burst))).collect();
+    let pairs = rx.into_iter().flatten().zip(tx.into_iter().flatten());
+    let lanes = pairs.map(|(rx, tx)| Lane::new(rx, tx, &pool, usize::from(options.burst))).collect();
     Ok(Ports { started, lanes, pool })
 }
 
-/// The port that the frames of lane `lane` leave by.
-pub(super) fn leaves_by(lane: usize, ports: usize) -> usize {
-    (lane + ports / 2) % ports
+/// Whether a port has a queue pair for each worker. Before the pool is made, which grows with them.
+fn check_queue_pairs(port: &PortInfo, options: &Options) -> Result<(), Failure> {
+    let (asked, most) = (options.queue_pairs(), port.max_queue_pairs);
+    if asked <= most {
+        return Ok(());
+    }
+    let address = &port.address;
+    Err(Failure::usage(format!("{address}: --workers {asked} needs as many queue pairs, and this port has {most}: give --workers {most}")))
+}
+
+/// The port that the frames of lane `lane` leave by, of `lanes` lanes.
+pub(super) fn leaves_by(lane: usize, lanes: usize, ports: usize) -> usize {
+    let from = lane / (lanes / ports);
+    (from + ports / 2) % ports
 }
 
 fn addresses(options: &Options) -> Vec<String> {
@@ -87,19 +106,22 @@ fn addresses(options: &Options) -> Vec<String> {
     options.ports.iter().map(text).collect()
 }
 
-/// Those asked for; otherwise enough for full rings, a full burst in each lane, and a worker's reserve. No more: buffers that are used again
-/// soon are still in the processor's cache.
+/// Those asked for; otherwise enough for full rings, a full burst in each lane, and each worker's reserve. No more: buffers that are used
+/// again soon are still in the processor's cache.
 fn buffers(options: &Options, ports: usize) -> Result<u32, Failure> {
-    let ports = u32::try_from(ports).unwrap_or(u32::MAX);
-    let all = |each: u32| ports.saturating_mul(each);
+    let lanes = u32::try_from(ports).unwrap_or(u32::MAX).saturating_mul(u32::from(options.queue_pairs()));
+    let all = |each: u32| lanes.saturating_mul(each);
     let (receive, transmit, burst) = (u32::from(options.rx_desc), u32::from(options.tx_desc), u32::from(options.burst));
     // With fewer the receive rings take all of them, and nothing is ever received again.
     let least = all(receive + burst);
     match options.buffers {
-        None => Ok(all(receive + transmit + burst).saturating_add(WORKER_BUFFERS)),
+        None => {
+            let workers = u32::try_from(options.cores().len()).unwrap_or(u32::MAX).max(u32::from(options.queue_pairs()));
+            Ok(all(receive + transmit + burst).saturating_add(workers.saturating_mul(WORKER_BUFFERS)))
+        }
         Some(buffers) if buffers >= least => Ok(buffers),
         Some(buffers) => Err(Failure::usage(format!(
-            "--buffers {buffers} is too few for {ports} receive rings of {receive} descriptors and bursts of {burst}: give {least} or more, or fewer --rx-desc"
+            "--buffers {buffers} is too few for {lanes} receive rings of {receive} descriptors and bursts of {burst}: give {least} or more, or fewer --rx-desc or --workers"
         ))),
     }
 }
@@ -110,7 +132,8 @@ mod tests {
 
     #[test]
     fn frames_go_back_or_to_the_other() {
-        assert_eq!(leaves_by(0, 1), 0);
-        assert_eq!([leaves_by(0, 2), leaves_by(1, 2)], [1, 0]);
+        let ports = |lanes, ports| (0..lanes).map(|lane| leaves_by(lane, lanes, ports)).collect::<Vec<_>>();
+        assert_eq!((ports(1, 1), ports(3, 1)), (vec![0], vec![0, 0, 0]));
+        assert_eq!((ports(2, 2), ports(6, 2)), (vec![1, 0], vec![1, 1, 1, 0, 0, 0]));
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     options::Options,
     ports::{Started, leaves_by},
+    workers::{Place, worker_of},
 };
 use std::{fmt, time::Duration};
 use vfwire::{Port, forward::LaneStats};
@@ -47,9 +48,10 @@ struct PortSummary {
 impl Summary {
     /// Of a run whose workers have ended, and whose ports are still there.
     pub(super) fn of(options: &Options, elapsed: Duration, started: &mut [Started], lanes: &[LaneStats]) -> Self {
+        let port_count = started.len();
         let dropped = |port: usize| {
-            let lanes = lanes.iter().enumerate().filter(|(lane, _)| leaves_by(*lane, lanes.len()) == port);
-            lanes.map(|(_, lane)| lane.dropped).sum::<u64>()
+            let leaving = lanes.iter().enumerate().filter(|(lane, _)| leaves_by(*lane, lanes.len(), port_count) == port);
+            leaving.map(|(_, lane)| lane.dropped).sum::<u64>()
         };
         let ports: Vec<_> = started.iter_mut().enumerate().map(|(at, port)| PortSummary::of(port, dropped(at))).collect();
         let sum = |value: fn(&LaneStats) -> u64| lanes.iter().map(value).sum::<u64>();
@@ -67,6 +69,24 @@ impl Summary {
             ports,
         }
     }
+}
+
+/// What each worker did, a line each: nothing where there is but one.
+pub(super) fn of_workers(places: &[Place], lanes: &[LaneStats]) -> Vec<String> {
+    if places.len() < 2 {
+        return Vec::new();
+    }
+    let line = |(worker, place): (usize, &Place)| {
+        let own = || lanes.iter().enumerate().filter(|(lane, _)| worker_of(*lane, places.len()) == worker).map(|(_, lane)| lane);
+        let sum = |value: fn(&LaneStats) -> u64| own().map(value).sum::<u64>();
+        let (name, frames) = (format!("worker {worker}{}", place.map_or_else(String::new, |core| format!(" on CPU {}", core.id))), sum(|lane| lane.frames));
+        if frames == 0 {
+            return format!("{name}: no frames: the device put no flow on its queues");
+        }
+        let (cycles, burst) = (ratio(sum(|lane| lane.cycles), frames), ratio(frames, sum(|lane| lane.polls)));
+        format!("{name}: {frames} frames, {cycles:.1} cycles a frame, mean burst {burst:.1}, {} dropped", sum(|lane| lane.dropped))
+    };
+    places.iter().enumerate().map(line).collect()
 }
 
 impl PortSummary {

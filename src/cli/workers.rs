@@ -1,8 +1,12 @@
 //! The threads that poll: started, pinned where asked, and ended together.
 
-use super::{Failure, options::Mode};
+use super::{
+    Failure,
+    options::{Mode, Options},
+};
 use core_affinity::CoreId;
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,22 +26,22 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// One worker a core, or one where the scheduler likes. Lanes are dealt out in turn. All of them poll when this returns.
-    pub(super) fn start(lanes: Vec<Lane>, pool: &Pool, mode: Mode, cores: &[CoreId]) -> Result<Self, Failure> {
+    /// A worker for each place. Lanes are dealt out in turn. All of them poll when this returns.
+    pub(super) fn start(lanes: Vec<Lane>, pool: &Pool, mode: Mode, places: &[Place]) -> Result<Self, Failure> {
         let mut shares: Vec<Vec<Lane>> = Vec::new();
-        shares.resize_with(cores.len().max(1), Vec::new);
-        let count = shares.len();
+        shares.resize_with(places.len(), Vec::new);
         for (at, lane) in lanes.into_iter().enumerate() {
-            shares[at % count].push(lane);
+            shares[worker_of(at, places.len())].push(lane);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let mut workers = Self { stop: stop.clone(), threads: Vec::new() };
         let (ready, started) = mpsc::channel();
-        for (at, share) in shares.into_iter().enumerate() {
-            let (worker, core) = (Worker::new(share, pool), cores.get(at).copied());
-            let (stop, ready) = (stop.clone(), ready.clone());
+        for (at, (share, core)) in shares.into_iter().zip(places.iter().copied()).enumerate() {
+            let (stop, ready, pool) = (stop.clone(), ready.clone(), pool.clone());
             let run = move || {
                 let pinned = core.is_none_or(core_affinity::set_for_current);
+                // Made here, so that a worker's own memory is near its CPU and not beside another worker's.
+                let worker = Worker::new(share, &pool);
                 // The receiver waits for every worker, so it is there.
                 let _ = ready.send(if pinned { None } else { core });
                 drop(ready);
@@ -85,15 +89,112 @@ fn poll(mut worker: Worker, mode: Mode, stop: &AtomicBool) {
     }
 }
 
-/// The cores asked for, which this process may use and which all get a lane.
-pub(super) fn cores(asked: &[usize], lanes: usize) -> Result<Vec<CoreId>, Failure> {
+/// Where a worker polls: on this CPU alone, or wherever the scheduler puts it.
+pub(super) type Place = Option<CoreId>;
+
+/// The worker that polls lane `lane`: lanes are dealt out in turn, so that each of several workers has a queue pair of every port.
+pub(super) fn worker_of(lane: usize, workers: usize) -> usize {
+    lane % workers
+}
+
+/// Where the workers poll: as many as are asked for, at least one.
+pub(super) fn places(options: &Options) -> Result<Vec<Place>, Failure> {
     let ours: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+    // Without a port there are two simulated ones.
+    let ports = if options.ports.is_empty() { 2 } else { options.ports.len() };
+    let places = place(options.cores(), &ours, options.workers.map(usize::from), ports).map_err(Failure::usage)?;
+    Ok(places.into_iter().map(|id| id.map(|id| CoreId { id })).collect())
+}
+
+fn place(asked: &[usize], ours: &[usize], workers: Option<usize>, ports: usize) -> Result<Vec<Option<usize>>, String> {
     if let Some(core) = asked.iter().find(|core| !ours.contains(core)) {
-        let ours: Vec<_> = ours.iter().map(usize::to_string).collect();
-        return Err(Failure::usage(format!("--cores: CPU {core} is not this process's to use; it has {}", ours.join(","))));
+        return Err(format!("--cores: CPU {core} is not this process's to use; it has {}", list(ours)));
     }
-    if asked.len() > lanes {
-        return Err(Failure::usage(format!("--cores names {} CPUs, but there is work for {lanes}: one for each port", asked.len())));
+    match workers {
+        Some(workers) if !asked.is_empty() && asked.len() != workers => {
+            Err(format!("--cores names {} CPUs for {workers} workers: name one for each of --workers", asked.len()))
+        }
+        None if asked.len() > ports => Err(format!(
+            "--cores names {} CPUs, but there is work for {ports}: one for each port; --workers {} gives every port as many queue pairs",
+            asked.len(),
+            asked.len()
+        )),
+        _ if !asked.is_empty() => Ok(asked.iter().copied().map(Some).collect()),
+        // The last ones: the first CPU serves most interrupts.
+        Some(workers @ 2..) if workers <= ours.len() => Ok(ours[ours.len() - workers..].iter().copied().map(Some).collect()),
+        Some(workers @ 2..) if !ours.is_empty() => Ok((0..workers).map(|worker| Some(ours[worker % ours.len()])).collect()),
+        _ => Ok(vec![None; workers.unwrap_or(1)]),
     }
-    Ok(asked.iter().map(|&id| CoreId { id }).collect())
+}
+
+/// What is to be said of several workers.
+pub(super) fn note(places: &[Place]) -> Option<String> {
+    let cores: Vec<usize> = places.iter().flatten().map(|core| core.id).collect();
+    let distinct = cores.iter().collect::<BTreeSet<_>>().len();
+    match places.len() {
+        0 | 1 => None,
+        workers if distinct == 0 => Some(format!("{workers} workers, wherever the scheduler puts them: this system does not say what CPUs there are")),
+        workers if distinct < workers => Some(format!(
+            "warning: {workers} workers poll on {distinct} CPUs ({}) and keep one another waiting: give --workers {distinct}, or this process more CPUs",
+            list(&cores[..distinct])
+        )),
+        workers => Some(format!("{workers} workers, on CPUs {}", list(&cores))),
+    }
+}
+
+fn list(cores: &[usize]) -> String {
+    cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(asked: &[usize], ours: &[usize], workers: Option<usize>) -> Result<Vec<Option<usize>>, String> {
+        place(asked, ours, workers, 2)
+    }
+
+    fn said(cores: &[usize]) -> Option<String> {
+        note(&cores.iter().map(|&id| Some(CoreId { id })).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn workers_get_the_cpus_that_are_named_or_the_last_ones() {
+        assert_eq!(placed(&[], &[0, 1, 4], None), Ok(vec![None]));
+        assert_eq!(placed(&[4, 0], &[0, 1, 4], None), Ok(vec![Some(4), Some(0)]));
+        assert_eq!(placed(&[], &[0, 1, 4], Some(1)), Ok(vec![None]), "one worker is not pinned unasked");
+        assert_eq!(placed(&[], &[0, 1, 4], Some(2)), Ok(vec![Some(1), Some(4)]));
+        assert_eq!(placed(&[4, 1], &[0, 1, 4], Some(2)), Ok(vec![Some(4), Some(1)]));
+        assert_eq!(placed(&[], &[], Some(2)), Ok(vec![None, None]));
+    }
+
+    #[test]
+    fn what_does_not_match_is_refused() {
+        for (cores, workers, words) in [
+            (&[2][..], None, "CPU 2"),
+            (&[2], Some(1), "CPU 2"),
+            (&[0], Some(2), "1 CPUs for 2 workers"),
+            (&[0, 1], Some(1), "2 CPUs for 1 workers"),
+            (&[0, 1, 3], None, "--workers 3"),
+        ] {
+            let error = placed(cores, &[0, 1, 3], workers).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn more_workers_than_cpus_share_them_and_it_is_said() {
+        assert_eq!(placed(&[], &[0, 3], Some(3)), Ok(vec![Some(0), Some(3), Some(0)]));
+        let note = said(&[0, 3, 0]).expect("a warning");
+        assert!(note.contains("warning: 3 workers poll on 2 CPUs (0,3)") && note.contains("--workers 2"), "{note}");
+        assert_eq!(said(&[1, 4]).as_deref(), Some("2 workers, on CPUs 1,4"));
+        assert_eq!((said(&[1]), said(&[])), (None, None));
+    }
+
+    #[test]
+    fn every_worker_has_a_queue_pair_of_every_port() {
+        // Two ports of three queue pairs: lanes 0 to 2 are the first port's.
+        let workers: Vec<_> = (0..6).map(|lane| worker_of(lane, 3)).collect();
+        assert_eq!(workers, [0, 1, 2, 0, 1, 2]);
+    }
 }

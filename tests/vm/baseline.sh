@@ -1,8 +1,9 @@
 # The state that every scenario starts from: nothing of ours running, every PF up with MTU 1500 and two VFs that belong to vfio-pci,
 # no MAC given to a VF by its PF, hugepages reserved. Idempotent: it touches only what differs.
+# shellcheck source=tests/vm/functions.sh
 . /vm/functions.sh
 for pid in $(pidof vfwire echo); do kill -9 "$pid"; done
-for namespace in $(ls /run/netns); do ip netns delete "$namespace"; done
+ip -all netns delete
 echo 128 > /proc/sys/vm/nr_hugepages
 for pf in $(pfs); do
   net=$(ls "$pf/net")

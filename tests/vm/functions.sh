@@ -5,7 +5,7 @@ pci=/sys/bus/pci/devices
 ip() { /usr/bin/ip "$@"; }
 
 # The sysfs folders of the 82576 PFs, in the order of their slots.
-pfs() { for file in $(grep -l 0x10c9 $pci/*/device); do dirname "$file"; done; }
+pfs() { grep -l 0x10c9 $pci/*/device | while read -r file; do dirname "$file"; done; }
 
 driver() { [ -e "$pci/$1/driver" ] && basename "$(readlink "$pci/$1/driver")"; }
 group() { basename "$(readlink "$pci/$1/iommu_group")"; }

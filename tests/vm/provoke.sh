@@ -1,4 +1,5 @@
 # provoke.sh register|dma FUNCTION: makes a VF that no driver has do what ours never may, through its registers in /dev/mem.
+# shellcheck source=tests/vm/functions.sh
 . /vm/functions.sh
 vf=$2
 [ -e "$pci/$vf/driver" ] && echo "$vf" > "$pci/$vf/driver/unbind"

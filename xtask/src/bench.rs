@@ -52,8 +52,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let tools: [(&str, &[&str]); 3] =
             [("DPDK", &["pkg-config", "--modversion", "libdpdk"]), ("", &["gcc", "--version"]), ("", &["rustc", "--version"])];
         let machine = Machine::here(&tools)?;
-        let measured = peers::measure(rounds, args.quick)?;
-        println!("{}", table::markdown(&machine, rounds, &measured));
+        let (measured, forward) = peers::measure(rounds, args.quick)?;
+        println!("{}\n{}", table::markdown(&machine, rounds, &measured), table::agreement(&measured, &forward));
         if args.record {
             let rows = measured.iter().flat_map(rows).collect::<Vec<_>>();
             println!("recorded in {}", record::write(&root, &machine, "cargo xtask bench --peers", &rows)?.display());

@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("tidy", Box::new(tidy::run)),
         ("scripts", Box::new(shell_scripts)),
         ("workspace", Box::new(|| host::run(&mut host::cargo(["test", "--workspace", "--no-fail-fast"])))),
+        ("loom", Box::new(|| loom(metadata))),
         ("library", Box::new(library_alone)),
         ("minimum-rust", Box::new(|| minimum_rust(metadata))),
         ("aarch64", Box::new(|| aarch64::run(metadata))),
@@ -88,11 +89,15 @@ fn clippy() -> Result<()> {
     host::run(&mut host::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
-/// shellcheck over every script that is a program, then the tests of `hugepages.sh`.
+/// The other side of a comparison, which is taken over unchanged and so is not ours to correct.
+const FOREIGN_SCRIPTS: &str = "benches/peers/";
+
+/// shellcheck over every script of ours that is a program, then the tests of `hugepages.sh`.
 fn shell_scripts() -> Result<()> {
     host::need(&[Need { what: "shellcheck", package: "shellcheck" }])?;
     let root = host::root();
-    let scripts: Vec<String> = tidy::tracked_files(&root)?.into_iter().filter(|path| is_shell_script(&root.join(path))).collect();
+    let ours = tidy::tracked_files(&root)?.into_iter().filter(|path| !path.starts_with(FOREIGN_SCRIPTS));
+    let scripts: Vec<String> = ours.filter(|path| is_shell_script(&root.join(path))).collect();
     ensure!(scripts.iter().any(|path| path == "hugepages.sh"), "hugepages.sh is not among the scripts {scripts:?}");
     // SC2187 only says that BusyBox's shell is checked as dash.
     host::run(Command::new("shellcheck").args(["--exclude", "SC2187"]).args(&scripts).current_dir(&root))?;
@@ -103,6 +108,15 @@ fn is_shell_script(path: &Path) -> bool {
     let text = std::fs::read(path).unwrap_or_default();
     let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     first.starts_with(b"#!") && first.ends_with(b"sh")
+}
+
+/// The lock-free parts of core in the model checker: compiled apart, since every crate is compiled with the flag.
+fn loom(metadata: &Metadata) -> Result<()> {
+    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    flags.push_str(" --cfg loom");
+    let mut tests = host::cargo(["test", "-p", "vfwire-core", "--release", "--lib", "--target-dir"]);
+    tests.arg(metadata.target_directory.join("loom")).arg("loom_");
+    host::run(tests.env("RUSTFLAGS", flags.trim_start()))
 }
 
 /// The library as an application links it: without the command and what only the command needs.

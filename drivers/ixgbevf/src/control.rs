@@ -264,8 +264,10 @@ impl<B: Bar> Control<B> {
         if !has_ordinary && self.family == Family::I82599 {
             return Err(Setback::Failed(self.deaf(wanted)));
         }
-        let why = if self.family == Family::I82599 { "an 82599 has one MTU for the PF and its VFs" } else { "the PF takes no longer frames" };
-        let remedy = format!("MTU {STANDARD_MTU_BYTES} is in force, since {why}; on the host: ip link set PF mtu {wanted}, then start again");
+        let why =
+            if self.family == Family::I82599 { "an 82599 has one MTU for the PF and its VFs" } else { "the PF takes no longer frames" };
+        let remedy =
+            format!("MTU {STANDARD_MTU_BYTES} is in force, since {why}; on the host: ip link set PF mtu {wanted}, then start again");
         granted.refused.push(Refusal { setting: Setting::Mtu(wanted), remedy });
         Ok(())
     }

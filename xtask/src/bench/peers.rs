@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::MetadataCommand;
+use serde_json::Value;
 
 use super::comparison::{Comparison, Measured, Mode, Model, Path as DriverPath, Repetition, Side, comparisons};
 use crate::host::{self, Need};
@@ -27,6 +28,8 @@ const HUGEPAGES: u64 = 256;
 const NR_HUGEPAGES: &str = "/proc/sys/vm/nr_hugepages";
 /// What the model is written for.
 const CPU_FEATURES: [&str; 4] = ["avx512f", "avx512bw", "avx512dq", "avx512vl"];
+/// Where the model puts its device.
+const PORT: &str = "0000:01:10.0";
 /// Length of a repetition. A process takes half a second to start, which is not measured.
 const REPETITION_MS: u32 = 50;
 
@@ -36,21 +39,21 @@ pub(super) fn install() -> Result<()> {
     host::need(&NEEDS)
 }
 
-/// Measures every comparison in `rounds` rounds.
-pub(super) fn measure(rounds: u32, quick: bool) -> Result<Vec<Measured>> {
+/// Measures every comparison in `rounds` rounds, and what `vfwire forward` itself says in each of them.
+pub(super) fn measure(rounds: u32, quick: bool) -> Result<(Vec<Measured>, Vec<f64>)> {
     let bench = Bench::build()?;
     let _hugepages = Hugepages::reserve()?;
     let mut measured: Vec<_> = comparisons(quick).into_iter().map(Measured::new).collect();
+    let mut forward = Vec::new();
     for round in 1..=rounds {
-        eprint!("round {round} of {rounds}:");
+        eprintln!("round {round} of {rounds}");
         for measured in &mut measured {
             measured.vfwire.push(bench.repetition(&measured.comparison, Side::Vfwire)?);
             measured.dpdk.push(bench.repetition(&measured.comparison, Side::Dpdk)?);
-            eprint!(" {}", measured.dpdk.len() + measured.vfwire.len());
         }
-        eprintln!();
+        forward.push(bench.forward()?);
     }
-    Ok(measured)
+    Ok((measured, forward))
 }
 
 fn check_processor() -> Result<()> {
@@ -71,6 +74,8 @@ struct Bench {
     out: PathBuf,
     /// Our side: `examples/peer_bench.rs`.
     ours: PathBuf,
+    /// The command.
+    command: PathBuf,
 }
 
 impl Bench {
@@ -78,11 +83,25 @@ impl Bench {
         let root = host::root();
         let metadata = MetadataCommand::new().current_dir(&root).no_deps().exec()?;
         let target = metadata.target_directory.into_std_path_buf();
-        let bench =
-            Self { scripts: root.join("benches/peers"), out: target.join("peers"), ours: target.join("release/examples/peer_bench") };
+        let bench = Self {
+            scripts: root.join("benches/peers"),
+            out: target.join("peers"),
+            ours: target.join("release/examples/peer_bench"),
+            command: target.join("release/vfwire"),
+        };
         eprintln!("building both sides in {}", bench.out.display());
         host::run(Command::new(bench.scripts.join("build.sh")).arg(&bench.out))?;
-        host::run(&mut host::cargo(["build", "--quiet", "--release", "--package", "vfwire", "--example", "peer_bench"]))?;
+        host::run(&mut host::cargo([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "vfwire",
+            "--bin",
+            "vfwire",
+            "--example",
+            "peer_bench",
+        ]))?;
         Ok(bench)
     }
 
@@ -95,9 +114,23 @@ impl Bench {
         parse(&said).with_context(|| format!("{} said:\n{}", comparison.figure(side), said.trim_end()))
     }
 
-    fn vfwire(&self, comparison: &Comparison) -> Command {
+    /// Cycles a frame as `vfwire forward --json` counts them: mode io, burst 32, the model in its thread.
+    fn forward(&self) -> Result<f64> {
+        let options = ["forward", "--port", PORT, "--mode", "io", "--burst", "32", "--duration", "300ms", "--json"];
+        let said = host::stdout(self.beside_the_model(&self.command).args(options).stdin(Stdio::null()))?;
+        let summary: Value = serde_json::from_str(&said).with_context(|| format!("not one JSON object: {said:?}"))?;
+        summary["cycles_per_frame"].as_f64().with_context(|| format!("no cycles_per_frame in {said:?}"))
+    }
+
+    /// A program on CPU 1, with the model on CPU 0.
+    fn beside_the_model(&self, program: &Path) -> Command {
         let mut command = Command::new(self.scripts.join("with-peer.sh"));
-        command.arg(&self.out).args(["timeout", "60"]).arg(&self.ours);
+        command.arg(&self.out).args(["timeout", "60"]).arg(program);
+        command
+    }
+
+    fn vfwire(&self, comparison: &Comparison) -> Command {
+        let mut command = self.beside_the_model(&self.ours);
         command.args((comparison.vfwire == DriverPath::Scalar).then_some("path=scalar"));
         command.args(words(comparison, if comparison.mode == Mode::Io { "io" } else { "mac-swap" }));
         command

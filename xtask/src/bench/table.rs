@@ -22,6 +22,18 @@ pub(super) fn markdown(machine: &Machine, rounds: u32, measured: &[Measured]) ->
     )
 }
 
+/// Whether the command counts as the benchmark does, in the case that both measure: io, burst 32, the model in its thread.
+pub(super) fn agreement(measured: &[Measured], forward: &[f64]) -> String {
+    let is_same = |measured: &&Measured| measured.comparison.figure(Side::Vfwire) == "thread/io/32/vfwire-best";
+    let here = measured.iter().find(is_same).and_then(|measured| measured.cycles(Side::Vfwire));
+    let (Some(here), Some(said)) = (here, Spread::of(forward)) else { return "`vfwire forward --json` was not compared.".to_owned() };
+    let off_percent = (said.median / here.median - 1.0) * 100.0;
+    format!(
+        "`vfwire forward --json` counts {:.2} ({:.2} to {:.2}) cycles a frame in io, thread, burst 32, where {:.2} were measured: {off_percent:+.1} %.",
+        said.median, said.min, said.max, here.median
+    )
+}
+
 fn line(measured: &Measured) -> [String; 9] {
     let comparison = &measured.comparison;
     let cycles = |side, path| {
@@ -70,6 +82,13 @@ fn aligned<const N: usize>(headings: [String; N], lines: Vec<[String; N]>) -> St
 mod tests {
     use super::super::comparison::{Model, tests::measured};
     use super::*;
+
+    #[test]
+    fn the_command_is_compared() {
+        let thread = measured(Model::Thread, &[(2.0, 10.0, 100)]);
+        assert!(agreement(&[thread], &[2.1]).contains("+5.0 %"));
+        assert!(agreement(&[], &[2.1]).contains("not compared"));
+    }
 
     #[test]
     fn every_line_has_its_verdict() {

@@ -26,7 +26,8 @@ const fn scenario(name: &'static str, proves: &'static str, run: fn(&mut Lab) ->
     Scenario { name, proves, long: false, run }
 }
 
-/// All scenarios in the order in which they run.
+/// All scenarios in the order in which they run, one a line.
+#[rustfmt::skip]
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("judge", "a DMA fault, an unknown register and a lost frame are noticed: what all others rely on", judge::notices),
     scenario("mac-swap", "one VF returns 20,000 frames of 60 to 1514 bytes at windows 1, 32 and 128, every byte compared", traffic::mac_swap),

@@ -80,7 +80,7 @@ impl IxgbevfModel {
 
     /// Takes the link down or up. The PF tells its VFs (`ixgbe_ping_all_vfs`).
     pub fn set_link(&mut self, up: bool) {
-        self.link_up = up;
+        self.pf.link.up = up;
         self.mailbox.post(FromPf::control(self.pf.is_clear_to_send()));
     }
 

@@ -1,4 +1,4 @@
-//! The VF of the Intel 82599, X540 and X550, and the PF behind its mailbox.
+//! The VF of the Intel 82599, X540, X550 and E610, and the PF behind its mailbox.
 //!
 //! Source: "Intel 82599 10 GbE Controller Datasheet", rev. 3.4, chapters 7.1, 7.2, 7.10 and 9; "Intel Ethernet Controller X540 Datasheet"
 //! and "Intel Ethernet Controller X550 Datasheet", chapters of the same titles, for what these have beyond it (RLPML; registers for RSS,
@@ -58,7 +58,7 @@ const ON_CHIP_DESC: u32 = 40;
 /// VFRSCCTL: coalescing is on.
 const COALESCES: u32 = 1;
 
-/// A VF of an 82599, X540 or X550, and its PF.
+/// A VF of an 82599, X540, X550 or E610, and its PF.
 #[derive(Debug)]
 pub struct IxgbevfModel {
     options: IxgbevfOptions,
@@ -68,7 +68,6 @@ pub struct IxgbevfModel {
     rss: RssUnit,
     /// VFRSCCTL of each queue.
     coalescing: [u32; MAX_QUEUE_PAIRS as usize],
-    link_up: bool,
     timer: u32,
     /// Interrupt registers: they hold what was written.
     scratch: [u32; registers::SCRATCH],
@@ -98,7 +97,6 @@ impl IxgbevfModel {
             path: DataPath::new(MAX_QUEUE_PAIRS as usize, rules, rss.hash(), rss.spread(), counters),
             rss,
             coalescing: [0; MAX_QUEUE_PAIRS as usize],
-            link_up: true,
             timer: 0,
             scratch: [0; registers::SCRATCH],
             options,
@@ -121,8 +119,9 @@ impl IxgbevfModel {
         self.path.tx.iter_mut().for_each(|queue| queue.ring.set_hints(regs::VFDCA_TXCTRL_DESC_WRITEBACK_RELAXED));
     }
 
+    /// VFLINKS. That of the E610 tells nothing: its VFs ask the PF.
     fn links(&self) -> u32 {
-        if !self.link_up {
+        if !self.pf.link.up || self.options.device == Family::E610 {
             return 0;
         }
         let speed = match self.options.link_mbps {
@@ -286,7 +285,7 @@ impl DeviceModel for IxgbevfModel {
         if self.rss.take_changed() {
             (self.path.rss, self.path.spread) = (self.rss.hash(), self.rss.spread());
         }
-        let is_up = self.link_up && !self.pf.is_down();
+        let is_up = self.pf.link.up && !self.pf.is_down();
         let passing = Passing { receives: is_up && self.pf.receives, sends: is_up && self.pf.sends };
         self.path.step(&self.pf.filters, passing, memory, wire)
     }

@@ -12,7 +12,7 @@ use vfwire_spec::{
 /// Options of an [`IxgbevfModel`](super::IxgbevfModel).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IxgbevfOptions {
-    /// Which controller: 82599, X540 or X550.
+    /// Which controller.
     pub device: Family,
     /// The MAC address that the PF assigned to the VF. Without one the VF picks its own.
     pub pf_mac: Option<MacAddr>,
@@ -20,19 +20,19 @@ pub struct IxgbevfOptions {
     pub spoofchk: bool,
     /// The PF trusts the VF: it may receive every multicast frame, have further addresses, and change an assigned MAC address.
     pub trusted: bool,
-    /// Speed of the link in Mbit/s: 100, 1000 or 10000; on the X550 also 2500 and 5000.
+    /// Speed of the link in Mbit/s: 100, 1000 or 10000; on the X550 and E610 also 2500 and 5000.
     pub link_mbps: u32,
     /// Queue pairs that the PF grants: 1, 2, 4 or 8. Registers are there for 8.
     pub queues: usize,
     /// The highest version of the messages that the PF accepts, up to 1.6; 2.0 and 1.5 never.
     pub api: ApiVersion,
-    /// The PF tells its redirection table and RSS key (`query_rss on`). The X550 has no such messages.
+    /// The PF tells its redirection table and RSS key (`query_rss on`). The X550 and E610 have no such messages.
     pub query_rss: bool,
     /// The PF's MTU in bytes. On the 82599 all VFs share it.
     pub pf_mtu_bytes: u16,
     /// The PF is promiscuous, without which no VF can be.
     pub pf_promiscuous: bool,
-    /// The PF hashes the ports of UDP too. On the X550 that is the VF's own choice.
+    /// The PF hashes the ports of UDP too. On the X550 and E610 that is the VF's own choice.
     pub rss_udp: bool,
     /// Which bits of a multicast address the PF hashes.
     pub hash_bits: HashBits,
@@ -43,7 +43,7 @@ pub struct IxgbevfOptions {
     pub none_keeps_broadcast: bool,
     /// Further unicast addresses that the PF has room for.
     pub mac_filters: usize,
-    /// Malicious-driver detection; without a choice, on for the X550.
+    /// Malicious-driver detection; without a choice, on for the X550 and E610.
     pub mdd: Option<bool>,
     /// How long the PF takes to answer.
     pub reply_delay: ReplyDelay,
@@ -123,7 +123,7 @@ impl IxgbevfOptions {
 
     /// Malicious-driver detection is on.
     pub(super) fn detects_malice(&self) -> bool {
-        self.mdd.unwrap_or(self.device == Family::X550)
+        self.mdd.unwrap_or(matches!(self.device, Family::X550 | Family::E610))
     }
 }
 
@@ -132,7 +132,8 @@ fn device(value: &str) -> Result<Family, String> {
         "82599" => Ok(Family::I82599),
         "x540" => Ok(Family::X540),
         "x550" => Ok(Family::X550),
-        _ => Err(format!("device={value}: give 82599, x540 or x550")),
+        "e610" => Ok(Family::E610),
+        _ => Err(format!("device={value}: give 82599, x540, x550 or e610")),
     }
 }
 
@@ -215,7 +216,8 @@ mod tests {
     #[test]
     fn malice_is_detected_where_the_hardware_does() {
         let of = |device, mdd| IxgbevfOptions { device, mdd, ..IxgbevfOptions::default() }.detects_malice();
-        assert_eq!([Family::I82599, Family::X540, Family::X550].map(|device| of(device, None)), [false, false, true]);
+        let all = [Family::I82599, Family::X540, Family::X550, Family::E610];
+        assert_eq!(all.map(|device| of(device, None)), [false, false, true, true]);
         assert!(of(Family::I82599, Some(true)) && !of(Family::X550, Some(false)));
     }
 }

@@ -14,7 +14,7 @@ use vfwire_spec::{
     intel::mailbox::{Header, Message, Verdict, WORDS},
     ixgbevf::{
         Family, MAX_FRAME_BYTES,
-        control::{self, ApiVersion, Queues, RESET, RETA_ENTRIES, RSS_KEY_BYTES, Request, ResetAnswer, XcastMode},
+        control::{self, ApiVersion, PfLink, Queues, RESET, RETA_ENTRIES, RSS_KEY_BYTES, Request, ResetAnswer, XcastMode},
     },
     net::{ETH_FCS_BYTES, ETH_HEADER_BYTES, ETH_MAX_FRAME_BYTES, MacAddr, VlanId},
 };
@@ -47,6 +47,8 @@ pub(super) struct Pf {
     mac_is_assigned: bool,
     /// The administrator lets the VF's link be up.
     link_allowed: bool,
+    /// The port's link.
+    pub(super) link: PfLink,
     pub(super) api: ApiVersion,
     pub(super) xcast: XcastMode,
     /// The device takes frames for the VF, and from it (registers PFVFRE, PFVFTE).
@@ -81,6 +83,7 @@ impl Pf {
             mac: options.pf_mac,
             mac_is_assigned: options.pf_mac.is_some(),
             link_allowed: true,
+            link: PfLink { speed: speed_bit(options.link_mbps), up: true },
             api: ApiVersion::V1_0,
             xcast: XcastMode::NONE,
             receives: false,
@@ -191,8 +194,12 @@ impl Pf {
             Request::GetRssKey => self.tells_rss().then(|| copied(message, &control::rss_key_reply(&KEY))),
             Request::UpdateXcast(mode) => self.update_xcast(mode).map(|granted| message.with(1, granted.0)),
             Request::GetLinkState => self.api.has_xcast().then(|| message.with(1, u32::from(self.link_allowed))),
-            // `ixgbe_get_pf_link_state`: of the E610 only.
-            Request::GetPfLinkState | Request::NegotiateFeatures(_) | Request::Reset | Request::Unknown(_) => None,
+            // `ixgbe_get_pf_link_state`: of the E610 only, since 1.6.
+            Request::GetPfLinkState => {
+                let tells = self.device == Family::E610 && self.api.0 >= ApiVersion::V1_6.0;
+                tells.then(|| message.with(1, self.link.speed).with(2, u32::from(self.link.up)))
+            }
+            Request::NegotiateFeatures(_) | Request::Reset | Request::Unknown(_) => None,
         }
     }
 
@@ -287,7 +294,7 @@ impl Pf {
         self.api.has_queues().then(|| copied(message, &answer.encode()))
     }
 
-    /// `ixgbe_get_vf_reta`, `ixgbe_get_vf_rss_key`; `ixgbe_ndo_set_vf_rss_query_en` refuses to allow them on the X550.
+    /// `ixgbe_get_vf_reta`, `ixgbe_get_vf_rss_key`; `ixgbe_ndo_set_vf_rss_query_en` refuses to allow them on later devices.
     fn tells_rss(&self) -> bool {
         self.query_rss && !self.device.has_own_rss() && self.api.has_xcast()
     }
@@ -350,6 +357,17 @@ impl AnswersVf for Pf {
     /// `ixgbe_rcv_ack_from_vf`: a VF that has not sent RESET should not be reading either.
     fn message_was_read(&mut self) -> Option<Message> {
         (!self.clear_to_send && !self.is_silent()).then(|| Message::new([Header::NACK]))
+    }
+}
+
+/// The bit of a speed (IXGBE_LINK_SPEED_*).
+fn speed_bit(mbps: u32) -> u32 {
+    match mbps {
+        100 => 0x0008,
+        1000 => 0x0020,
+        2500 => 0x0400,
+        5000 => 0x0800,
+        _ => 0x0080,
     }
 }
 

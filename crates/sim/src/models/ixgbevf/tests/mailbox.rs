@@ -285,6 +285,21 @@ fn the_administrator_forbids_the_link() {
     assert!(!rig.device.with(|model| model.receives()));
 }
 
+/// `ixgbe_get_pf_link_state`: speed and state, of the E610 since 1.6.
+#[test]
+fn an_e610_tells_its_link() {
+    let e610 = || IxgbevfOptions { link_mbps: 2500, ..Rig::of(Family::E610) };
+    let rig = talking(e610(), 7);
+    assert_eq!(rig.regs.read(regs::VFLINKS), 0);
+    assert_eq!(raw_request(&rig, &[0x11, 0, 0]), words([0xa000_0011, 0x400, 1]));
+    rig.device.with(|model| model.set_link(false));
+    assert!(rig.poll(PFSTS).is_some());
+    assert_eq!(raw_request(&rig, &[0x11, 0, 0]), words([0xa000_0011, 0x400, 0]));
+    for (options, version) in [(e610(), 5), (Rig::of(Family::X550), 7)] {
+        assert_eq!(raw_request(&talking(options, version), &[0x11, 0, 0]), words([0x6000_0011]));
+    }
+}
+
 /// `ixgbe_rcv_msg_from_vf`: what it does not know, and what is the E610's (`ixgbe_get_pf_link_state`) or 1.7's.
 #[test]
 fn the_unknown_is_refused() {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::fault::FaultKind;
 use vfwire_core::bar::Bar;
-use vfwire_spec::ixgbevf::{ID_82599, ID_X540, ID_X550};
+use vfwire_spec::ixgbevf::{ID_82599, ID_E610, ID_X540, ID_X550};
 
 /// Breaks a rule while RX queue 0 is set up; it must not come on.
 fn refused_rx(options: IxgbevfOptions, flags: u32, change: impl FnOnce(&Rig)) -> Vec<&'static str> {
@@ -118,7 +118,8 @@ fn registers_are_words_that_exist() {
     let x550 = Rig::new(Rig::of(Family::X550));
     x550.regs.write(regs::VFMRQC, 0);
     x550.assert_clean();
-    assert_eq!([rig.function.id(), Rig::new(Rig::of(Family::X540)).function.id(), x550.function.id()], [ID_82599, ID_X540, ID_X550]);
+    let ids = [Family::I82599, Family::X540, Family::X550, Family::E610].map(|device| Rig::new(Rig::of(device)).function.id());
+    assert_eq!(ids, [ID_82599, ID_X540, ID_X550, ID_E610]);
 }
 
 /// Posts these descriptors; the queue must stop without having sent anything.
