@@ -37,9 +37,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     console.end_status();
     let ended = workers.stop();
 
-    let lanes: Vec<_> = readers.iter().map(vfwire::forward::LaneReader::read).collect();
-    let summary = Summary::of(options, elapsed, &mut started, &lanes);
-    summary::of_workers(&places, &lanes).iter().for_each(|line| console.say(line));
+    let summary = Summary::of(options, elapsed, &mut started, &readers);
+    summary::of_workers(&places, &readers).iter().for_each(|line| console.say(line));
     for mut port in started {
         if let Err(error) = port.port.stop() {
             console::say(&format!("{}: {error}", port.address()));

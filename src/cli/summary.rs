@@ -6,7 +6,10 @@ use super::{
     workers::{Place, worker_of},
 };
 use std::{fmt, time::Duration};
-use vfwire::{Port, forward::LaneStats};
+use vfwire::{
+    Port,
+    forward::{LaneReader, LaneStats, cycles_per_frame},
+};
 
 /// The object that `--json` prints, in this order.
 #[derive(serde::Serialize)]
@@ -18,7 +21,7 @@ pub(super) struct Summary {
     elapsed_s: f64,
     /// Frames given to transmit queues.
     frames_per_s: f64,
-    /// Time stamp counter, in polls that moved frames, for each frame received.
+    /// Time stamp counter, in polls that moved frames, for each frame received: the median over batches of polls.
     cycles_per_frame: f64,
     /// Frames received, for each poll that received any.
     mean_burst: f64,
@@ -47,7 +50,8 @@ struct PortSummary {
 
 impl Summary {
     /// Of a run whose workers have ended, and whose ports are still there.
-    pub(super) fn of(options: &Options, elapsed: Duration, started: &mut [Started], lanes: &[LaneStats]) -> Self {
+    pub(super) fn of(options: &Options, elapsed: Duration, started: &mut [Started], readers: &[LaneReader]) -> Self {
+        let lanes = &read(readers);
         let port_count = started.len();
         let dropped = |port: usize| {
             let leaving = lanes.iter().enumerate().filter(|(lane, _)| leaves_by(*lane, lanes.len(), port_count) == port);
@@ -64,7 +68,7 @@ impl Summary {
             burst: options.burst,
             elapsed_s,
             frames_per_s: ports.iter().map(|port| port.tx_frames as f64).sum::<f64>() / elapsed_s.max(f64::MIN_POSITIVE),
-            cycles_per_frame: ratio(sum(|lane| lane.cycles), frames),
+            cycles_per_frame: cycles_per_frame(readers.iter()),
             mean_burst: ratio(frames, sum(|lane| lane.polls)),
             ports,
         }
@@ -72,19 +76,20 @@ impl Summary {
 }
 
 /// What each worker did, a line each: nothing where there is but one.
-pub(super) fn of_workers(places: &[Place], lanes: &[LaneStats]) -> Vec<String> {
+pub(super) fn of_workers(places: &[Place], readers: &[LaneReader]) -> Vec<String> {
     if places.len() < 2 {
         return Vec::new();
     }
     let line = |(worker, place): (usize, &Place)| {
-        let own = || lanes.iter().enumerate().filter(|(lane, _)| worker_of(*lane, places.len()) == worker).map(|(_, lane)| lane);
-        let sum = |value: fn(&LaneStats) -> u64| own().map(value).sum::<u64>();
-        let (name, frames) = (format!("worker {worker}{}", place.map_or_else(String::new, |core| format!(" on CPU {}", core.id))), sum(|lane| lane.frames));
+        let own = readers.iter().enumerate().filter(|(lane, _)| worker_of(*lane, places.len()) == worker).map(|(_, lane)| lane);
+        let lanes: Vec<_> = own.clone().map(LaneReader::read).collect();
+        let sum = |value: fn(&LaneStats) -> u64| lanes.iter().map(value).sum::<u64>();
+        let (cpu, frames) = (place.map_or_else(String::new, |core| format!(" on CPU {}", core.id)), sum(|lane| lane.frames));
         if frames == 0 {
-            return format!("{name}: no frames: the device put no flow on its queues");
+            return format!("worker {worker}{cpu}: 0 frames: the device gave its queues none");
         }
-        let (cycles, burst) = (ratio(sum(|lane| lane.cycles), frames), ratio(frames, sum(|lane| lane.polls)));
-        format!("{name}: {frames} frames, {cycles:.1} cycles a frame, mean burst {burst:.1}, {} dropped", sum(|lane| lane.dropped))
+        let (cycles, burst, dropped) = (cycles_per_frame(own), ratio(frames, sum(|lane| lane.polls)), sum(|lane| lane.dropped));
+        format!("worker {worker}{cpu}: {frames} frames, {cycles:.1} cycles a frame, mean burst {burst:.1}, {dropped} dropped")
     };
     places.iter().enumerate().map(line).collect()
 }
@@ -110,6 +115,10 @@ impl PortSummary {
             tx_dropped: dropped + tx.unsendable,
         }
     }
+}
+
+fn read(lanes: &[LaneReader]) -> Vec<LaneStats> {
+    lanes.iter().map(LaneReader::read).collect()
 }
 
 /// Zero where there is nothing to divide by: JSON has no NaN.

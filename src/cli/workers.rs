@@ -133,7 +133,9 @@ pub(super) fn note(places: &[Place]) -> Option<String> {
     let distinct = cores.iter().collect::<BTreeSet<_>>().len();
     match places.len() {
         0 | 1 => None,
-        workers if distinct == 0 => Some(format!("{workers} workers, wherever the scheduler puts them: this system does not say what CPUs there are")),
+        workers if distinct == 0 => {
+            Some(format!("{workers} workers, wherever the scheduler puts them: this system does not say what CPUs there are"))
+        }
         workers if distinct < workers => Some(format!(
             "warning: {workers} workers poll on {distinct} CPUs ({}) and keep one another waiting: give --workers {distinct}, or this process more CPUs",
             list(&cores[..distinct])

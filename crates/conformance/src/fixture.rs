@@ -125,6 +125,8 @@ pub enum Request {
 /// What a broken or evil device does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Hostility {
+    /// It says that each received frame was damaged on the wire.
+    Damaged,
     /// It says that each received frame is longer than its buffer.
     LengthBeyondBuffer,
     /// It writes descriptors back without ever ending a frame.

@@ -29,6 +29,20 @@ fn assert_recovers<F: Fixture>(bench: &mut Bench<F>) {
     bench.assert_traffic_flows(60);
 }
 
+/// Frames that were damaged on the wire are dropped and counted, those of one buffer and those of several.
+pub fn damaged_frames<F: Fixture>() {
+    for setup in Setup::on_every_path::<F>() {
+        let mut bench = setup.intent(Intent { mtu_bytes: 9000, ..Intent::default() }).start::<F>();
+        let to = bench.mac();
+        turn(&bench, Some(Hostility::Damaged));
+        assert!(bench.receive_of((0..30).map(|number| frame(to, 60 + 300 * number, number))).is_empty(), "{}", setup.path);
+        assert_eq!(bench.stats().rx[0].errors, 30);
+        turn(&bench, None);
+        bench.assert_traffic_flows(9000);
+        assert_eq!(bench.stats().rx[0].errors, 30);
+    }
+}
+
 /// Frames that claim to be longer than their buffer are dropped and counted.
 pub fn lengths_beyond_the_buffer<F: Fixture>() {
     for setup in Setup::on_every_path::<F>() {

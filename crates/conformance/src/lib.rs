@@ -188,6 +188,7 @@ macro_rules! scenarios {
     };
     (hostile $fixture:ident) => {
         $crate::scenarios!(@ hostile $fixture:
+            damaged_frames
             lengths_beyond_the_buffer
             frames_without_an_end
             a_frame_cut_off_by_the_end

@@ -104,18 +104,29 @@ pub fn a_reset_that_nobody_saw<F: PfFixture>() {
     assert_eq!(bench.stats().resets, 3);
 }
 
-/// A PF that says that the function must be initialised again.
+/// A PF that says that the function must be initialised again, whether it lets frames pass until then or not.
 pub fn a_notice_to_begin_again<F: PfFixture>() {
-    let mut bench = Setup::new::<F>().intent(rich()).start::<F>();
-    bench.events();
-    bench.model(|model| {
-        F::forget(model);
-        F::notify(model, false);
-    });
-    let events = bench.events();
-    assert!(matches!(events[..], [PortEvent::ResetStarted { .. }]), "{events:?}");
-    bench.await_recovered();
-    assert_rich_is_in_force(&mut bench);
+    for forgets in [true, false] {
+        let mut bench = Setup::new::<F>().intent(rich()).start::<F>();
+        bench.events();
+        bench.model(|model| {
+            if forgets {
+                F::forget(model);
+            }
+            F::notify(model, false);
+        });
+        let events = bench.events();
+        assert!(matches!(events[..], [PortEvent::ResetStarted { .. }]), "{events:?}");
+        // The rings are at rest: an access of the device to a buffer of theirs is a fault.
+        for _ in 0..2 {
+            bench.inject((0..20).map(|number| frame(WISHED, 60, number)));
+            bench.settle();
+            bench.poll_queues_in_reset();
+        }
+        bench.assert_all_home();
+        bench.await_recovered();
+        assert_rich_is_in_force(&mut bench);
+    }
 }
 
 /// A PF that has forgotten, and says so only when it is asked for something.

@@ -22,7 +22,8 @@ pub enum PortEvent {
         /// Why, as far as the device says.
         cause: &'static str,
     },
-    /// The port works again.
+    /// The port works again. A receive queue gives the device its buffers at its next burst; frames that arrive before count as
+    /// `no_descriptor`.
     Recovered {
         /// What became of everything that had been asked for.
         granted: Granted,

@@ -190,7 +190,9 @@ pub trait Port: Send + 'static {
     /// [`PortError`]; the port is stopped then, and can be started again.
     fn start(&mut self, config: &PortConfig) -> Result<Queues<Self::Rx, Self::Tx>, PortError>;
 
-    /// Makes the device let go of all memory. The queues of the last start move nothing from then on.
+    /// Makes the device let go of all memory. The queues of the last start move nothing from then on. Before the port is started again,
+    /// drop them or poll each once more: a worker in the middle of a burst could otherwise ring a doorbell of the new rings, so `start` waits
+    /// for them, with a limit.
     ///
     /// # Errors
     /// [`PortError`] where the device did not acknowledge; what it may still write is never freed then.

@@ -4,7 +4,7 @@ use vfwire_conformance::{Fixture, Hostility, Options, PfFixture, Request, Traits
 use vfwire_core::bus::BarIndex;
 use vfwire_sim::models::igbvf::{Hostile, IgbvfModel, IgbvfOptions, ReplyDelay};
 use vfwire_spec::{
-    igbvf::{control, regs},
+    igbvf::{control, desc, regs},
     intel::mailbox::FromPf,
     net::MacAddr,
 };
@@ -69,6 +69,7 @@ impl<const QUEUE_PAIRS: u16> Fixture for Igbvf<QUEUE_PAIRS> {
 
     fn set_hostile(model: &mut IgbvfModel, how: Option<Hostility>) {
         model.set_hostile(how.map(|how| match how {
+            Hostility::Damaged => Hostile::SetBits(desc::RX_RXE),
             Hostility::LengthBeyondBuffer => Hostile::LengthBeyondBuffer,
             Hostility::NeverEnds => Hostile::NeverEop,
             Hostility::AllOnes => Hostile::AllOnes,

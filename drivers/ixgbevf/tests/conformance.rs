@@ -7,7 +7,7 @@ use vfwire_core::bus::BarIndex;
 use vfwire_sim::models::ixgbevf::{Hostile, IxgbevfModel, IxgbevfOptions, ReplyDelay};
 use vfwire_spec::{
     intel::mailbox::FromPf,
-    ixgbevf::{Family, control, regs},
+    ixgbevf::{Family, control, desc, regs},
     net::{ETH_FCS_BYTES, ETH_MAX_FRAME_BYTES, MacAddr},
 };
 
@@ -85,6 +85,7 @@ impl<C: Controller> Fixture for Ixgbevf<C> {
 
     fn set_hostile(model: &mut IxgbevfModel, how: Option<Hostility>) {
         model.set_hostile(how.map(|how| match how {
+            Hostility::Damaged => Hostile::SetBits(desc::RX_RXE),
             Hostility::LengthBeyondBuffer => Hostile::LengthBeyondBuffer,
             Hostility::NeverEnds => Hostile::NeverEop,
             Hostility::AllOnes => Hostile::AllOnes,

@@ -20,6 +20,8 @@ pub(crate) struct Machine {
     pub(super) kernel: String,
     /// Name and version of each tool, joined by `; `.
     pub(super) tools: String,
+    /// How many threads wanted to run in the minute before: others on the machine spoil figures.
+    pub(super) load: String,
 }
 
 impl Machine {
@@ -40,6 +42,7 @@ impl Machine {
             cpu: format!("{model}, {cpus} CPUs"),
             kernel: fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned(),
             tools: versions.join("; "),
+            load: fs::read_to_string("/proc/loadavg")?.split(' ').next().unwrap_or_default().to_owned(),
         })
     }
 }

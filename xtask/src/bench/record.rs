@@ -42,7 +42,7 @@ fn merged(before: &str, machine: &Machine, command: &str, rows: &[Row]) -> Resul
             lines.push(line.to_owned());
         }
     }
-    let Machine { date, commit, name, cpu, kernel, tools } = machine;
+    let Machine { date, commit, name, cpu, kernel, tools, .. } = machine;
     for Row { figure, spread: Spread { median, min, max }, unit } in rows {
         let texts = [date, commit, name, cpu, kernel, tools, command, figure].map(|text| text.replace([',', '\n'], ";"));
         lines.push(format!("{},{median:.3},{min:.3},{max:.3},{unit}", texts.join(",")));
@@ -104,8 +104,9 @@ mod tests {
     use super::*;
 
     fn machine(date: &str) -> Machine {
-        let [commit, name, cpu, kernel, tools] = ["abc", "cpu-2-cpus", "cpu, 2 CPUs", "6.1", "rustc 1; gcc 2"].map(str::to_owned);
-        Machine { date: date.to_owned(), commit, name, cpu, kernel, tools }
+        let [commit, name, cpu, kernel, tools, load] =
+            ["abc", "cpu-2-cpus", "cpu, 2 CPUs", "6.1", "rustc 1; gcc 2", "0.1"].map(str::to_owned);
+        Machine { date: date.to_owned(), commit, name, cpu, kernel, tools, load }
     }
 
     fn row(figure: &str, median: f64) -> Row {

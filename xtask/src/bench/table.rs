@@ -8,12 +8,12 @@ const HEADINGS: [&str; 9] = ["frames", "model", "burst", "vfwire", "DPDK", "rati
 
 /// What was measured, where and how, and whether the limits hold.
 pub(super) fn markdown(machine: &Machine, rounds: u32, measured: &[Measured]) -> String {
-    let Machine { date, commit, cpu, kernel, tools, .. } = machine;
+    let Machine { date, commit, cpu, kernel, tools, load, .. } = machine;
     let lines = measured.iter().map(line).collect();
     let count = |verdict| measured.iter().filter(|measured| measured.verdict() == verdict).count();
     format!(
         "TSC cycles a frame for receive, stage and transmit: median of {rounds} rounds, vfwire and DPDK in turn.\n\
-         {cpu}; Linux {kernel}; {tools}; {date}, commit {commit}.\n\n{}\n\
+         {cpu}; Linux {kernel}; {tools}; {date}, commit {commit}; load average before {load}.\n\n{}\n\
          {} limits held, {} missed, {} without a verdict (the cores were too far apart).\n",
         aligned(HEADINGS.map(str::to_owned), lines),
         count(Verdict::Pass),

@@ -15,6 +15,8 @@ pub enum Hostile {
     ZeroLength,
     /// Descriptors that were never posted are completed, one a queue and step.
     OutOfNowhere,
+    /// These bits of the second word are set in every completion of a received frame: an error, say.
+    SetBits(u64),
     /// Received frames are completed with random words, drawn from this seed and from what would have been said.
     Random(u64),
 }
@@ -29,6 +31,7 @@ impl Hostile {
             Self::AllOnes => [u64::MAX; 2],
             Self::ZeroLength => [word0, word1 & !length],
             Self::OutOfNowhere => [word0, word1],
+            Self::SetBits(bits) => [word0, word1 | bits],
             // Done in any case: a ring whose head is never done stands still, which shows nothing.
             Self::Random(seed) => [mix(seed ^ word0), mix(seed.wrapping_add(word1)) | rx::DD],
         }
