@@ -4,6 +4,8 @@
 //! milliseconds on a few frames, and a sum of cycles then tells of the interruptions. So polls are summed in batches of [`BATCH_POLLS`], and
 //! the median over the batches is the figure, as benchmarks have it. Batches are counted in buckets that are 1.6 % wide.
 //!
+//! Timing goes on and off: a batch is timed, [`PAUSE_POLLS`] polls are not. Polls that moved nothing are neither counted nor timed.
+//!
 //! One writer, any number of readers; a bucket is written once a batch.
 
 use std::sync::{
@@ -13,6 +15,8 @@ use std::sync::{
 
 /// Polls in a batch.
 pub(super) const BATCH_POLLS: u32 = 64;
+/// Polls between two batches.
+const PAUSE_POLLS: u32 = 15 * BATCH_POLLS;
 /// A cost is counted in 1/256 cycles a frame.
 const FRACTION_BITS: u32 = 8;
 /// Buckets of a doubling: 64.
@@ -24,7 +28,9 @@ const BUCKETS: usize = (DOUBLINGS as usize) << STEP_BITS;
 /// The writing end.
 #[derive(Debug)]
 pub(super) struct Typical {
-    polls: u32,
+    timing: bool,
+    /// Polls until the batch or the pause ends.
+    left: u32,
     frames: u64,
     cycles: u64,
     buckets: Arc<[AtomicU32]>,
@@ -32,32 +38,58 @@ pub(super) struct Typical {
 
 impl Typical {
     pub(super) fn new() -> Self {
-        Self { polls: 0, frames: 0, cycles: 0, buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect() }
+        Self { timing: true, left: BATCH_POLLS, frames: 0, cycles: 0, buckets: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect() }
     }
 
     pub(super) fn reader(&self) -> TypicalReader {
         TypicalReader(self.buckets.clone())
     }
 
-    /// A poll moved `frames` frames in `cycles` cycles.
+    /// Whether the poll that comes is to be timed.
+    #[inline(always)]
+    pub(super) fn is_timing(&self) -> bool {
+        self.timing
+    }
+
+    /// A timed poll moved `frames` frames in `cycles` cycles.
     #[inline(always)]
     pub(super) fn add(&mut self, frames: u64, cycles: u64) {
         self.frames += frames;
         self.cycles += cycles;
-        self.polls += 1;
-        if self.polls == BATCH_POLLS {
+    }
+
+    /// A poll that moved frames is over, timed or not.
+    #[inline(always)]
+    pub(super) fn next(&mut self) {
+        self.left -= 1;
+        if self.left == 0 {
+            self.turn();
+        }
+    }
+
+    /// The last poll is over. A batch that was cut short counts where it is the only one.
+    pub(super) fn finish(&mut self) {
+        if self.buckets.iter().all(|bucket| bucket.load(Relaxed) == 0) {
             self.end_batch();
         }
     }
 
     #[cold]
     #[inline(never)]
+    fn turn(&mut self) {
+        if self.timing {
+            self.end_batch();
+        }
+        self.timing = !self.timing;
+        self.left = if self.timing { BATCH_POLLS } else { PAUSE_POLLS };
+    }
+
     fn end_batch(&mut self) {
         if self.frames != 0 {
             let bucket = &self.buckets[bucket_of((self.cycles << FRACTION_BITS) / self.frames)];
             bucket.store(bucket.load(Relaxed).saturating_add(1), Relaxed);
         }
-        (self.polls, self.frames, self.cycles) = (0, 0, 0);
+        (self.frames, self.cycles) = (0, 0);
     }
 }
 
@@ -98,10 +130,22 @@ fn middle_of(bucket: usize) -> f64 {
 mod tests {
     use super::*;
 
+    /// One poll, as a lane does it: whether it was timed.
+    fn poll(typical: &mut Typical, frames: u64, cycles: u64) -> bool {
+        let timed = typical.is_timing();
+        if timed {
+            typical.add(frames, cycles);
+        }
+        typical.next();
+        timed
+    }
+
     fn batches(costs: &[(u64, u32)]) -> Typical {
         let mut typical = Typical::new();
         for &(cycles_a_frame, batches) in costs {
-            (0..batches * BATCH_POLLS).for_each(|_| typical.add(32, 32 * cycles_a_frame));
+            for _ in 0..batches * (BATCH_POLLS + PAUSE_POLLS) {
+                poll(&mut typical, 32, 32 * cycles_a_frame);
+            }
         }
         typical
     }
@@ -136,16 +180,36 @@ mod tests {
     }
 
     #[test]
-    fn before_a_batch_there_is_nothing_to_tell() {
+    fn one_batch_in_sixteen_is_timed() {
+        let mut typical = Typical::new();
+        let timed: Vec<bool> = (0..2 * (BATCH_POLLS + PAUSE_POLLS)).map(|_| poll(&mut typical, 1, 1)).collect();
+        let (first, second) = timed.split_at(timed.len() / 2);
+        assert_eq!(first, second);
+        assert!(first.iter().enumerate().all(|(at, timed)| *timed == (at < BATCH_POLLS as usize)));
+    }
+
+    #[test]
+    fn a_short_batch_counts_where_it_is_the_only_one() {
         assert_eq!(median_of(&[]), None);
         let mut typical = Typical::new();
-        (0..BATCH_POLLS - 1).for_each(|_| typical.add(1, 1));
+        for _ in 0..BATCH_POLLS - 1 {
+            poll(&mut typical, 1, 5);
+        }
         assert_eq!(median([typical.reader()].iter()), None);
-        typical.add(1, 1);
-        assert!(median([typical.reader()].iter()).is_some());
+        typical.finish();
+        assert_eq!(median([typical.reader()].iter()), median_of(&[(5, 1)]));
+        let mut typical = batches(&[(5, 1)]);
+        for _ in 0..BATCH_POLLS - 1 {
+            poll(&mut typical, 1, 900);
+        }
+        typical.finish();
+        assert_eq!(median([typical.reader()].iter()), median_of(&[(5, 1)]));
         // Polls that only sent what had been left over.
         let mut typical = Typical::new();
-        (0..BATCH_POLLS).for_each(|_| typical.add(0, 100));
+        for _ in 0..BATCH_POLLS {
+            poll(&mut typical, 0, 100);
+        }
+        typical.finish();
         assert_eq!(median([typical.reader()].iter()), None);
     }
 }
