@@ -120,6 +120,125 @@ fn workers_can_be_pinned() {
     assert!(count(&summary["ports"][0], "rx_frames") > 0, "{summary}");
 }
 
+/// The last CPUs that this process may use, as `vfwire` counts them.
+fn cpus() -> Vec<usize> {
+    core_affinity::get_core_ids().expect("Linux").into_iter().map(|core| core.id).collect()
+}
+
+/// The frames of each worker, as told.
+fn frames_of_workers(said: &str) -> Vec<u64> {
+    let of = |line: &str| line.strip_prefix("vfwire: worker ")?.split_once(": ")?.1.split(' ').next()?.parse().ok();
+    said.lines().filter_map(of).collect()
+}
+
+#[test]
+fn each_of_two_workers_has_a_queue_pair_of_each_port() {
+    // The 16 flows of the traffic source are spread over both queues of a simulated 82576 VF.
+    let (summary, said) = forward("--duration 1s --workers 2");
+    let workers = frames_of_workers(&said);
+    assert_eq!(workers.len(), 2, "{said}");
+    assert!(workers.iter().all(|frames| *frames > 0), "a worker had nothing to do: {said}");
+    let ports = summary["ports"].as_array().expect("ports");
+    let received: u64 = ports.iter().map(|port| count(port, "rx_frames")).sum();
+    assert_eq!(received, workers.iter().sum::<u64>(), "{summary} {said}");
+    for (port, other) in [(&ports[0], &ports[1]), (&ports[1], &ports[0])] {
+        assert_eq!(count(port, "rx_frames"), count(other, "tx_frames") + count(other, "tx_dropped"), "{summary}");
+    }
+    assert!(said.contains("2 workers") || said.contains("warning: 2 workers poll on 1 CPUs"), "{said}");
+    assert!(summary["cycles_per_frame"].as_f64().is_some_and(|cycles| cycles > 0.0), "{summary}");
+}
+
+#[test]
+fn workers_go_to_the_cpus_that_are_named() {
+    let cpus = cpus();
+    let [first, .., last] = cpus[..] else { return };
+    let (_, said) = forward(&format!("--duration 300ms --workers 2 --cores {last},{first} --port sim:igbvf,spoofchk=off"));
+    assert!(said.contains(&format!("2 workers, on CPUs {last},{first}")), "{said}");
+    assert!(said.contains(&format!("worker 0 on CPU {last}: ")) && said.contains(&format!("worker 1 on CPU {first}: ")), "{said}");
+}
+
+#[test]
+fn one_worker_is_the_default_and_not_told_apart() {
+    let (_, said) = forward("--duration 300ms --workers 1");
+    assert!(frames_of_workers(&said).is_empty() && !said.contains("workers"), "{said}");
+}
+
+#[test]
+fn workers_without_a_queue_pair_each_are_refused() {
+    refused("forward --workers 2 --port sim:igbvf,queues=1", 2, &["sim:igbvf,queues=1", "--workers 2", "has 1", "--workers 1"]);
+    refused("forward --workers 3", 2, &["--workers 3", "has 2"]);
+    refused("forward --workers 200 --port sim:ixgbevf", 2, &["--workers 200", "has 4"]);
+    // As many as there are, but not such a number.
+    refused("forward --workers 3 --port sim:ixgbevf", 2, &["queue pairs", "1, 2 or 4"]);
+    // Two buffers a worker too few: each has rings of its own.
+    refused("forward --workers 2 --buffers 2175", 2, &["2176", "buffers"]);
+}
+
+/// More workers than CPUs work, slowly, which is said.
+#[test]
+fn workers_that_share_a_cpu_are_warned_of() {
+    let cpus = cpus();
+    if cpus.len() >= 4 {
+        return;
+    }
+    let (_, said) = forward("--duration 1s --workers 4 --port sim:ixgbevf,spoofchk=off");
+    let warning = format!("warning: 4 workers poll on {} CPUs", cpus.len());
+    assert!(said.contains(&warning) && said.contains(&format!("--workers {}", cpus.len())), "{said}");
+    assert_eq!(frames_of_workers(&said).len(), 4, "{said}");
+}
+
+/// The paths that this processor has, the portable one first.
+fn paths() -> Vec<&'static str> {
+    vfwire::Path::all().into_iter().map(vfwire::Path::name).collect()
+}
+
+/// The paths of all ports of a run that must succeed.
+fn paths_of(options: &str, environment: Option<&str>) -> Vec<String> {
+    let mut command = vfwire(&format!("forward --json --duration 200ms {options}"));
+    command.env_remove("VFWIRE_SIMD");
+    command.envs(environment.map(|value| ("VFWIRE_SIMD", value)));
+    let output = command.output().expect("the command runs");
+    assert_eq!(output.status.code(), Some(0), "{options} {environment:?}: {}", stderr(&output));
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let of = |port: &Value| ["rx_path", "tx_path"].map(|name| port[name].as_str().expect("a name").to_owned());
+    summary["ports"].as_array().expect("ports").iter().flat_map(of).collect()
+}
+
+#[test]
+fn a_path_can_be_forced() {
+    let all = paths();
+    let fastest = all[all.len() - 1];
+    assert_eq!(paths_of("", None), vec![fastest; 4], "the fastest, unasked");
+    for port in ["sim:igbvf", "sim:ixgbevf"] {
+        for &path in &all {
+            assert_eq!(paths_of(&format!("--port {port} --path {path}"), None), vec![path; 2]);
+            assert_eq!(paths_of(&format!("--port {port}"), Some(path)), vec![path; 2]);
+        }
+        assert_eq!(paths_of(&format!("--port {port} --path scalar"), Some(fastest)), vec!["scalar"; 2], "the option goes first");
+        // Whatever the environment says: it is not asked.
+        assert_eq!(paths_of(&format!("--port {port} --path scalar"), Some("mmx")), vec!["scalar"; 2]);
+    }
+}
+
+#[test]
+fn a_path_that_the_cpu_lacks_is_wrong_usage() {
+    let lacking: Vec<_> = ["avx2", "avx512"].into_iter().filter(|path| !paths().contains(path)).collect();
+    for path in lacking.into_iter().chain(["mmx", "AVX2"]) {
+        for port in ["sim:igbvf", "sim:ixgbevf"] {
+            let output = vfwire(&format!("forward --port {port}")).env("VFWIRE_SIMD", path).output().expect("the command runs");
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "VFWIRE_SIMD={path}: {said}");
+            assert!(output.stdout.is_empty() && !said.contains("panicked"), "{said}");
+            assert!(said.contains("VFWIRE_SIMD") && said.contains(path) && said.contains(&paths().join(", ")), "{said}");
+        }
+        let output = vfwire("forward --path").arg(path).output().expect("the command runs");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "--path {path}: {said}");
+        assert!(said.contains("--path") && said.contains(path), "{said}");
+        assert!(said.contains(&paths().join(", ")), "{said}");
+    }
+}
+
 #[test]
 fn wrong_usage_is_2_and_says_what_is_right() {
     let twice = "forward --port 0000:3b:02.1 --port 3b:02.1";
@@ -138,6 +257,8 @@ fn wrong_usage_is_2_and_says_what_is_right() {
         ("forward --duration soon", &["duration", "10s"]),
         ("forward --cores 0,0", &["cores"]),
         ("forward --cores 8191", &["CPU 8191"]),
+        ("forward --workers 0", &["workers", "1..=256"]),
+        ("forward --workers 2 --cores 8191", &["CPU 8191"]),
         ("forward --rx-desc 7", &["7"]),
         ("forward --tx-desc 60000", &["60000"]),
         ("forward --mtu 60000", &["MTU", "60000"]),

@@ -1,7 +1,7 @@
 //! Lanes between queues of these tests: what is kept, dropped and counted.
 
 use super::*;
-use crate::PoolConfig;
+use crate::{Host, PoolConfig, Port, PortConfig};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU64, AtomicUsize},
@@ -156,6 +156,40 @@ fn every_frame_is_accounted_for_and_every_buffer_comes_home() {
         drop(worker);
         assert_eq!(pool.free_buffers(), BUFFERS as usize);
     }
+}
+
+/// A whole run of a worker over real queues, with the device in another thread: bursts full and partial, idle polls, timed and untimed ones,
+/// the end. (Allocations are counted for each thread by itself.)
+#[test]
+fn a_worker_allocates_nothing() {
+    let control = allocation_counter::measure(|| drop(std::hint::black_box(vec![1_u8])));
+    assert_eq!(control.count_total, 1, "allocations are counted");
+    let mut host = Host::new();
+    let mut ports = ["sim:igbvf,spoofchk=off", "sim:ixgbevf,spoofchk=off"].map(|address| host.open(address).expect("a simulated port"));
+    let pool = host.pool(PoolConfig::new(4096)).expect("memory");
+    let mut lanes = Vec::new();
+    for port in &mut ports {
+        let queues = port.start(&PortConfig { queue_pairs: 2, ..PortConfig::new(&pool) }).expect("a port that starts");
+        let pairs = queues.rx.into_iter().zip(queues.tx);
+        lanes.extend(pairs.map(|(rx, tx)| Lane::new(rx, tx, &pool, 32)));
+    }
+    let readers: Vec<_> = lanes.iter().map(Lane::reader).collect();
+    let (mut worker, stop) = (Worker::new(lanes, &pool), AtomicBool::new(false));
+    let made = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let polls = || readers.iter().map(|lane| lane.read().polls).sum::<u64>();
+            let start = std::time::Instant::now();
+            while polls() < 3000 && start.elapsed() < Duration::from_secs(60) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            stop.store(true, Relaxed);
+        });
+        allocation_counter::measure(|| worker.run(&mut MacSwap, &stop))
+    });
+    let frames: u64 = readers.iter().map(|lane| lane.read().frames).sum();
+    assert!(frames > 3000, "{frames} frames in a minute");
+    assert!(cycles_per_frame(readers.iter()) > 0.0);
+    assert_eq!(made.count_total, 0, "{frames} frames");
 }
 
 #[test]

@@ -85,8 +85,8 @@ impl Typical {
     }
 
     fn end_batch(&mut self) {
-        if self.frames != 0 {
-            let bucket = &self.buckets[bucket_of((self.cycles << FRACTION_BITS) / self.frames)];
+        if let Some(cost) = (self.cycles << FRACTION_BITS).checked_div(self.frames) {
+            let bucket = &self.buckets[bucket_of(cost)];
             bucket.store(bucket.load(Relaxed).saturating_add(1), Relaxed);
         }
         (self.frames, self.cycles) = (0, 0);
@@ -116,8 +116,8 @@ pub(super) fn median<'a>(readers: impl Iterator<Item = &'a TypicalReader>) -> Op
 fn bucket_of(cost: u64) -> usize {
     let cost = cost.max(1 << STEP_BITS);
     let doublings = cost.ilog2() - STEP_BITS;
-    let mantissa = (cost >> doublings) as usize & ((1 << STEP_BITS) - 1);
-    (((doublings as usize) << STEP_BITS) | mantissa).min(BUCKETS - 1)
+    let bucket = (u64::from(doublings) << STEP_BITS) + (cost >> doublings) - (1 << STEP_BITS);
+    usize::try_from(bucket).map_or(BUCKETS - 1, |bucket| bucket.min(BUCKETS - 1))
 }
 
 /// The middle of a bucket.

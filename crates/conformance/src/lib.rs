@@ -86,6 +86,7 @@ macro_rules! scenarios {
         $crate::scenarios!(@ pressure $fixture:
             a_full_transmit_ring_keeps_the_rest
             what_was_sent_comes_back_at_once
+            the_working_set_stays_small
             a_full_receive_ring_drops_and_counts
             an_exhausted_pool_recovers
             an_idle_queue_is_not_starved

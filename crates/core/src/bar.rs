@@ -32,6 +32,16 @@ pub trait Bar: Clone + Send + Sync + 'static {
     /// # Panics
     /// As [`read`](Self::read).
     fn write<V: MmioWord>(&self, offset: u32, value: V);
+
+    /// As [`write`](Self::write), without looking at the offset again.
+    ///
+    /// # Safety
+    /// The word at `offset` lies in the BAR, at a multiple of its width.
+    #[expect(unsafe_code, reason = "a doorbell is checked once and rung for ever")]
+    #[inline(always)]
+    unsafe fn write_unchecked<V: MmioWord>(&self, offset: u32, value: V) {
+        self.write(offset, value);
+    }
 }
 
 /// Typed access to the registers of a BAR.
@@ -63,7 +73,12 @@ impl<B: Bar> Regs<B> {
     }
 
     /// A doorbell at a writable register. Tails are readable on real devices, so their registers are declared so; a doorbell only writes.
+    ///
+    /// # Panics
+    /// Where the register does not lie in the BAR.
     pub fn doorbell<A: Writable>(&self, reg: Reg<u32, A>) -> Doorbell<B> {
+        let end = reg.offset().checked_add(4);
+        assert!(end.is_some_and(|end| end <= self.0.len_bytes()), "a doorbell lies in its BAR");
         Doorbell { bar: self.0.clone(), reg: Reg::at(reg.offset()) }
     }
 }
@@ -80,6 +95,10 @@ impl<B: Bar> Doorbell<B> {
     #[inline(always)]
     pub fn ring(&self, tail: u32) {
         barrier::dma_write();
-        self.bar.write(self.reg.offset(), tail);
+        // SAFETY: `Regs::doorbell` saw that the register lies in the BAR, and `Reg::at` that it is aligned.
+        #[expect(unsafe_code, reason = "as `write_unchecked`")]
+        unsafe {
+            self.bar.write_unchecked(self.reg.offset(), tail);
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! It also knows when the last buffer has come home after the pool was closed, which is when the arena may go.
 
 use crate::sync::{AtomicI64, AtomicU32, AtomicU64};
+use crossbeam::utils::CachePadded;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 const NONE: u32 = u32::MAX;
@@ -16,17 +17,17 @@ const CLOSED: i64 = 1 << 40;
 
 pub(crate) struct Home {
     /// Tag in the upper half, the first free buffer in the lower.
-    head: AtomicU64,
+    head: CachePadded<AtomicU64>,
     next: Box<[AtomicU32]>,
     /// Buffers at home, plus [`CLOSED`]. It is raised after buffers were linked and may be late, never early.
-    count: AtomicI64,
+    count: CachePadded<AtomicI64>,
 }
 
 impl Home {
     /// All of `buffers` buffers at home.
     pub(crate) fn full(buffers: u32) -> Self {
         let next = (1..=buffers).map(|next| AtomicU32::new(if next == buffers { NONE } else { next })).collect();
-        Self { head: AtomicU64::new(0), next, count: AtomicI64::new(i64::from(buffers)) }
+        Self { head: CachePadded::new(AtomicU64::new(0)), next, count: CachePadded::new(AtomicI64::new(i64::from(buffers))) }
     }
 
     fn total(&self) -> i64 {

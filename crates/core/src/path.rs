@@ -86,12 +86,13 @@ impl Path {
         }
     }
 
-    /// The path for at most `frames` frames: one or two are cheaper one by one than as a wide step, and four as a step of four.
+    /// The path for at most `frames` frames: four are cheaper as a step of four.
     #[inline(always)]
     #[must_use]
     pub fn for_frames(self, frames: usize) -> Self {
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = frames;
         match self.0 {
-            _ if frames < 3 => Self::SCALAR,
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 if frames <= 4 => Self(Kind::Avx2),
             _ => self,

@@ -14,9 +14,12 @@ use vfwire_core::{
     path::{Isa, Kernel, Path},
     pool::BufCache,
     queue::{RxQueue, TxQueue},
-    ring::{Received, RxRing, TxRing},
+    ring::{NotSimple, RxRing, Taken, TxRing, Unusual},
     stats::{Counters, CountersReader},
 };
+
+/// Bursts of so many frames are cheaper one by one than as a step of any width.
+const FEW: usize = 2;
 
 /// Counters of a receive queue, by number.
 pub mod rx_counter {
@@ -49,7 +52,9 @@ pub mod tx_counter {
 }
 
 /// A receive queue.
+// Queues are written at every burst, each by its own worker: no two share a pair of cache lines (which some processors fetch together).
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct AdvRx<B, F> {
     ring: RxRing<F>,
     doorbell: Doorbell<B>,
@@ -97,11 +102,43 @@ impl<B: Bar, F: RxFormat> AdvRx<B, F> {
         self.counters.add::<{ rx_counter::LOST_IN_RESET }>(lost as u64);
     }
 
+    /// A function of its own, so that it has the registers.
+    #[inline(never)]
+    fn few(&mut self, cache: &mut BufCache, out: &mut Burst) -> usize {
+        let got = self.ring.receive_few(cache, out);
+        self.account(got, cache, out)
+    }
+
+    /// Rings the doorbell where it is time, and counts.
+    #[inline(always)]
+    fn account(&mut self, got: Result<Taken, Unusual>, cache: &mut BufCache, out: &mut Burst) -> usize {
+        match got {
+            Ok(taken) => {
+                if taken.posted {
+                    self.doorbell.ring(self.ring.tail());
+                }
+                if taken.frames != 0 {
+                    self.counters.add::<{ rx_counter::FRAMES }>(taken.frames as u64);
+                    self.counters.add::<{ rx_counter::BYTES }>(taken.bytes);
+                }
+                taken.frames
+            }
+            Err(begun) => self.rest(begun, cache, out),
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    fn count_trouble(&mut self, got: Received) {
+    fn rest(&mut self, begun: Unusual, cache: &mut BufCache, out: &mut Burst) -> usize {
+        let got = self.ring.receive_rest(begun, cache, out);
+        if got.posted {
+            self.doorbell.ring(self.ring.tail());
+        }
+        self.counters.add::<{ rx_counter::FRAMES }>(got.frames as u64);
+        self.counters.add::<{ rx_counter::BYTES }>(got.bytes);
         self.counters.add::<{ rx_counter::ERRORS }>(got.errors);
         self.counters.add::<{ rx_counter::STARVED_POLLS }>(u64::from(got.starved));
+        got.frames
     }
 }
 
@@ -110,6 +147,9 @@ impl<B: Bar, F: RxFormat> RxQueue for AdvRx<B, F> {
     fn rx_burst(&mut self, cache: &mut BufCache, out: &mut Burst) -> usize {
         if !self.pass.is_open() && !self.turn(cache) {
             return 0;
+        }
+        if out.room() <= FEW {
+            return self.few(cache, out);
         }
         self.path.for_frames(out.room()).run(Receive { queue: self, cache, out })
     }
@@ -131,20 +171,14 @@ impl<B: Bar, F: RxFormat> Kernel for Receive<'_, B, F> {
     fn run<I: Isa>(self, isa: I) -> usize {
         let Self { queue, cache, out } = self;
         let got = queue.ring.receive(isa, cache, out);
-        if got.posted {
-            queue.doorbell.ring(queue.ring.tail());
-            queue.counters.add::<{ rx_counter::FRAMES }>(got.frames as u64);
-            queue.counters.add::<{ rx_counter::BYTES }>(got.bytes);
-        }
-        if got.errors != 0 || got.starved {
-            queue.count_trouble(got);
-        }
-        got.frames
+        queue.account(got, cache, out)
     }
 }
 
 /// A transmit queue.
+// As `AdvRx`.
 #[derive(Debug)]
+#[repr(align(128))]
 pub struct AdvTx<B, F> {
     ring: TxRing<F>,
     doorbell: Doorbell<B>,
@@ -180,10 +214,44 @@ impl<B: Bar, F: TxFormat> AdvTx<B, F> {
         turn == Turn::Restart
     }
 
+    /// A function of its own, so that it has the registers.
+    #[inline(never)]
+    fn few(&mut self, cache: &mut BufCache, burst: &mut Burst) -> usize {
+        self.ring.reclaim_batch(cache);
+        let frames = burst.len();
+        let sent = self.ring.post_few(burst);
+        self.account(sent, frames, cache, burst)
+    }
+
+    /// Rings the doorbell where something was posted, and counts.
+    #[inline(always)]
+    fn account(&mut self, sent: Result<u64, NotSimple>, frames: usize, cache: &mut BufCache, burst: &mut Burst) -> usize {
+        match sent {
+            Ok(bytes) => {
+                if frames != 0 {
+                    self.doorbell.ring(self.ring.tail());
+                    self.counters.add::<{ tx_counter::FRAMES }>(frames as u64);
+                    self.counters.add::<{ tx_counter::BYTES }>(bytes);
+                }
+                frames
+            }
+            Err(NotSimple) => self.rest(cache, burst),
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    fn count_unsendable(&mut self, frames: u64) {
-        self.counters.add::<{ tx_counter::UNSENDABLE }>(frames);
+    fn rest(&mut self, cache: &mut BufCache, burst: &mut Burst) -> usize {
+        // Whatever has been reported makes room.
+        self.ring.reclaim(cache);
+        let sent = self.ring.post_rest(cache, burst);
+        if sent.posted {
+            self.doorbell.ring(self.ring.tail());
+        }
+        self.counters.add::<{ tx_counter::FRAMES }>(sent.frames as u64);
+        self.counters.add::<{ tx_counter::BYTES }>(sent.bytes);
+        self.counters.add::<{ tx_counter::UNSENDABLE }>(sent.dropped);
+        sent.frames
     }
 }
 
@@ -192,6 +260,9 @@ impl<B: Bar, F: TxFormat> TxQueue for AdvTx<B, F> {
     fn tx_burst(&mut self, cache: &mut BufCache, burst: &mut Burst) -> usize {
         if !self.pass.is_open() && !self.turn(cache) {
             return 0;
+        }
+        if burst.len() <= FEW {
+            return self.few(cache, burst);
         }
         self.path.for_frames(burst.len()).run(Transmit { queue: self, cache, burst })
     }
@@ -224,16 +295,9 @@ impl<B: Bar, F: TxFormat> Kernel for Transmit<'_, B, F> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> usize {
         let Self { queue, cache, burst } = self;
-        queue.ring.reclaim(cache);
-        let sent = queue.ring.post(isa, cache, burst);
-        if sent.posted {
-            queue.doorbell.ring(queue.ring.tail());
-            queue.counters.add::<{ tx_counter::FRAMES }>(sent.frames as u64);
-            queue.counters.add::<{ tx_counter::BYTES }>(sent.bytes);
-        }
-        if sent.dropped != 0 {
-            queue.count_unsendable(sent.dropped);
-        }
-        sent.frames
+        queue.ring.reclaim_batch(cache);
+        let frames = burst.len();
+        let sent = queue.ring.post(isa, burst);
+        queue.account(sent, frames, cache, burst)
     }
 }

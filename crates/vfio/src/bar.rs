@@ -105,6 +105,17 @@ impl Bar for MappedBar {
             _ => unsafe { place.cast::<u64>().write_volatile(value.to_le()) },
         }
     }
+
+    #[inline(always)]
+    unsafe fn write_unchecked<V: MmioWord>(&self, offset: u32, value: V) {
+        if V::BYTES == 4 {
+            let place = self.start.wrapping_add(offset as usize).cast::<u32>();
+            // SAFETY: the word lies in the mapping (contract), which `_mapping` keeps, at a multiple of its width.
+            unsafe { place.write_volatile(u32::from_u64(value.to_u64()).to_le()) };
+        } else {
+            self.write(offset, value);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -27,8 +27,8 @@ mod tx;
 
 pub use deposit::Deposit;
 pub use isa::{Isa, Scalar};
-pub use rx::{Received, RxRing};
-pub use tx::{Sent, TxRing};
+pub use rx::{Received, RxRing, Taken, Unusual};
+pub use tx::{NotSimple, Sent, TxRing};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use {avx2::run_avx2, avx512::run_avx512};
 

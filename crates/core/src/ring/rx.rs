@@ -1,6 +1,6 @@
 //! Receive: finished descriptors' buffers go to the burst, and as many fresh ones from the worker's cache are posted, in one loop.
 
-use super::{Deposit, Isa, NO_BUFFER, Ring, step};
+use super::{Deposit, Isa, NO_BUFFER, Ring, Scalar, step};
 #[cfg(feature = "audit")]
 use crate::audit::Owner;
 use crate::{
@@ -17,11 +17,36 @@ use std::{marker::PhantomData, sync::Arc};
 /// which a device takes for an empty ring.
 /// A step of the widest path may scribble on them.
 const SPARE_DESC: usize = STEP;
+/// Posted descriptors that a device need not know of yet.
+const UNTOLD_MAX_DESC: u32 = 32;
 /// Buffers that the worker keeps when a ring is filled: a frame is taken in exchange for a fresh buffer, so a ring that had all of a small
 /// pool would never give a frame out.
 const RESERVE: usize = 8;
 /// Buffers that one frame may span: enough for 16 KiB in buffers of 1 KiB. A device that never ends a frame is stopped here.
 const SEGMENTS_MAX: u32 = 16;
+
+/// What one receive took where nothing unusual was met.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// Frames that went to the burst.
+    pub frames: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Ring the doorbell with [`RxRing::tail`].
+    pub posted: bool,
+}
+
+/// What one receive had taken when it met something unusual.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "what it had taken is not accounted for yet"]
+pub struct Unusual {
+    /// Frames of the burst before it.
+    start: usize,
+    /// Bytes of those that were taken.
+    bytes: u64,
+    /// Some of them is damaged, too long, or spans buffers.
+    flawed: bool,
+}
 
 /// What one receive did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -32,7 +57,7 @@ pub struct Received {
     pub bytes: u64,
     /// Frames that were dropped: damaged, longer than their buffers, or without an end.
     pub errors: u64,
-    /// Descriptors were posted: ring the doorbell with [`RxRing::tail`].
+    /// Ring the doorbell with [`RxRing::tail`].
     pub posted: bool,
     /// No free buffer was to be had, so that finished descriptors were left with the device.
     pub starved: bool,
@@ -54,6 +79,10 @@ struct Partial {
 pub struct RxRing<F> {
     pub(super) ring: Ring,
     partial: Option<Partial>,
+    /// The tail that the device was last told, and how far it may fall behind: posting a few descriptors more or less changes nothing for a
+    /// device that has a ringful, but each doorbell costs.
+    told: u32,
+    untold_max: u32,
     words: &'static RxWords,
     format: PhantomData<F>,
 }
@@ -91,7 +120,14 @@ impl<F: RxFormat> RxRing<F> {
     /// [`PortError`] where the size is impossible or the memory cannot be had.
     pub fn new(space: &dyn DmaSpace, pool: &Pool, size_desc: u16, deposit: &Deposit) -> Result<Self, PortError> {
         const { assert!(F::LENGTH_AT + 16 <= 64) }
-        Ok(Self { ring: Ring::new(space, pool, size_desc, deposit)?, partial: None, words: F::WORDS, format: PhantomData })
+        Ok(Self {
+            ring: Ring::new(space, pool, size_desc, deposit)?,
+            partial: None,
+            told: 0,
+            untold_max: (u32::from(size_desc) / 8).min(UNTOLD_MAX_DESC),
+            words: F::WORDS,
+            format: PhantomData,
+        })
     }
 
     /// The same ring for a device that writes some fields differently than the format says: its words are read by `words`.
@@ -147,7 +183,9 @@ impl<F: RxFormat> RxRing<F> {
         }
         #[cfg(feature = "audit")]
         ring.owned_by(old_tail, ring.tail.wrapping_sub(old_tail) as usize, Owner::DeviceWrites);
-        ring.tail != old_tail
+        let tail = ring.tail;
+        self.told = tail;
+        tail != old_tail
     }
 
     /// Takes all buffers back into the cache, because the device has forgotten the ring; how many finished frames were in them. Cursors
@@ -162,6 +200,7 @@ impl<F: RxFormat> RxRing<F> {
         #[cfg(feature = "audit")]
         self.ring.owned_by(self.ring.head, self.ring.posted(), Owner::Cpu);
         self.ring.take_back(|buffer| cache.put(buffer));
+        self.told = 0;
         lost
     }
 
@@ -178,33 +217,106 @@ impl<F: RxFormat> RxRing<F> {
 
     /// Moves finished frames to the end of `out`, as many as there are and as it takes, and posts as many fresh buffers.
     ///
+    /// # Errors
+    /// [`Unusual`] where there is something to be done that is rarely needed: [`receive_rest`](Self::receive_rest) does it.
+    ///
     /// # Panics
     /// Where the cache, the burst and the ring belong to different pools.
     #[inline(always)]
-    pub fn receive<I: Isa>(&mut self, isa: I, cache: &mut BufCache, out: &mut Burst) -> Received {
+    pub fn receive<I: Isa>(&mut self, isa: I, cache: &mut BufCache, out: &mut Burst) -> Result<Taken, Unusual> {
+        let start = out.len;
+        if self.is_unusual(cache, out) {
+            return Err(Unusual { start, bytes: 0, flawed: false });
+        }
+        let (max, ran) = self.run(isa, cache, out);
+        if ran.flawed | ((ran.frames == max) & (out.room() > 0)) {
+            return Err(Unusual { start, bytes: ran.bytes, flawed: ran.flawed });
+        }
+        Ok(self.taken(start, ran.bytes, out))
+    }
+
+    /// As [`receive`](Self::receive), for a burst that takes one or two frames: one by one, with hardly anything around them.
+    ///
+    /// # Errors
+    /// As `receive`.
+    ///
+    /// # Panics
+    /// As `receive`.
+    #[inline(always)]
+    #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one argument holds for all of them")]
+    pub fn receive_few(&mut self, cache: &mut BufCache, out: &mut Burst) -> Result<Taken, Unusual> {
+        let (start, mut bytes) = (out.len, 0);
+        if self.is_unusual(cache, out) {
+            return Err(Unusual { start, bytes, flawed: false });
+        }
+        for at in start..out.limit {
+            let ring = &mut self.ring;
+            let (head, tail) = (ring.slot(ring.head), ring.slot(ring.tail));
+            // SAFETY: a masked cursor is inside the ring.
+            let word = unsafe { ring.done_word(head) };
+            if word & F::DONE == 0 {
+                break;
+            }
+            let len = step((word >> F::LENGTH_AT & 0xffff) as usize);
+            if word & (F::END | F::ERROR) != F::END || len > ring.room_bytes {
+                return Err(Unusual { start, bytes, flawed: false });
+            }
+            cache.len -= 1;
+            let frames = &mut *out.frames;
+            // SAFETY: the descriptor is done, so it is ours; the tail's slot is vacant; `at` is below the burst's limit, which its arrays
+            // hold; the cache had as many buffers as the burst has room (`is_unusual`).
+            unsafe {
+                frames.buffer.as_mut_ptr().add(at).write(ring.buffer(head));
+                frames.span.as_mut_ptr().add(at).write(HEADROOM_BYTES << 16 | len);
+                frames.raw.as_mut_ptr().add(at).write([(*ring.desc.as_ptr().add(head))[0], word]);
+                let fresh = cache.free.as_ptr().add(cache.len).read();
+                ring.write(tail, [ring.address(fresh, HEADROOM_BYTES), 0], fresh);
+            }
+            #[cfg(feature = "audit")]
+            {
+                ring.owned_by(ring.tail, 1, Owner::DeviceWrites);
+                ring.arena.owners.set(frames.buffer[at], Owner::Cpu);
+            }
+            ring.head = ring.head.wrapping_add(1);
+            ring.tail = ring.tail.wrapping_add(1);
+            out.len = at + 1;
+            bytes += u64::from(len);
+        }
+        Ok(self.taken(start, bytes, out))
+    }
+
+    /// The common end of a receive that met nothing unusual.
+    #[inline(always)]
+    fn taken(&mut self, start: usize, bytes: u64, out: &mut Burst) -> Taken {
+        let frames = out.len - start;
+        if frames > 0 {
+            out.received(start, self.words);
+        }
+        Taken { frames, bytes, posted: self.is_to_be_told() }
+    }
+
+    /// The device is to be told the tail now.
+    #[inline(always)]
+    fn is_to_be_told(&mut self) -> bool {
+        let tell = self.ring.tail.wrapping_sub(self.told) >= self.untold_max;
+        if tell {
+            self.told = self.ring.tail;
+        }
+        tell
+    }
+
+    /// Something is to be done besides taking frames: fewer buffers are at hand than the burst takes, the ring could hold more, or a frame
+    /// is on its way that spans buffers.
+    ///
+    /// # Panics
+    /// Where the cache, the burst and the ring belong to different pools.
+    #[inline(always)]
+    fn is_unusual(&self, cache: &BufCache, out: &Burst) -> bool {
         if !Arc::ptr_eq(&self.ring.arena, &out.arena) || !Arc::ptr_eq(&self.ring.arena, &cache.arena) {
             foreign_pool()
         }
-        let mut done = Received::default();
         // The ring is short where there were no buffers when it was filled (a worker's cache had them); there may be some now.
-        if (cache.len < out.room()) | self.is_short() {
-            self.dry(cache, out.room(), &mut done);
-        }
-        let start = out.len;
-        let (max, mut ran) = self.run(isa, cache, out);
-        if ran.frames == max && max > 0 && out.room() > 0 {
-            self.run_on(isa, cache, out, &mut ran);
-        }
-        done.frames = out.len - start;
-        done.bytes = ran.bytes;
-        done.posted |= done.frames > 0;
-        if ran.flawed || self.partial.is_some() {
-            self.receive_unusual(isa, start, cache, out, &mut done);
-        }
-        if done.frames > 0 {
-            out.received(start, self.words);
-        }
-        done
+        (cache.len < out.room()) | self.is_short() | self.partial.is_some()
     }
 
     /// One contiguous run: how far it could have gone, and what it did.
@@ -242,19 +354,6 @@ impl<F: RxFormat> RxRing<F> {
         (max, ran)
     }
 
-    /// A run ended at a wrap of the ring, and there may be more.
-    #[cold]
-    fn run_on<I: Isa>(&mut self, isa: I, cache: &mut BufCache, out: &mut Burst, sum: &mut Ran) {
-        loop {
-            let (max, ran) = self.run(isa, cache, out);
-            sum.bytes += ran.bytes;
-            sum.flawed |= ran.flawed;
-            if ran.frames < max || max == 0 || out.room() == 0 {
-                return;
-            }
-        }
-    }
-
     /// The cache holds less than the burst could take, or the ring could hold more.
     #[cold]
     #[inline(never)]
@@ -278,30 +377,44 @@ impl<F: RxFormat> RxRing<F> {
         self.ring.posted() > 0 && unsafe { self.ring.done_word(self.ring.slot(self.ring.head)) } & F::DONE != 0
     }
 
-    /// Some of what was taken is damaged, too long, or spans buffers. Sorting it out makes room in the burst, and more may have arrived: a
-    /// frame of several buffers comes in one call even where the burst takes no more than that one. Ends after a ring's worth, however fast
-    /// the device is.
+    /// Everything that [`receive`](Self::receive) does not: tops the ring up, goes on round its end, and sorts out what is damaged, too
+    /// long, or spans buffers. Sorting out makes room in the burst, and more may have arrived: a frame of several buffers comes in one call
+    /// even where the burst takes no more than that one. Ends after a ring's worth, however fast the device is.
     #[cold]
-    fn receive_unusual<I: Isa>(&mut self, isa: I, start: usize, cache: &mut BufCache, out: &mut Burst, done: &mut Received) {
-        let (mut from, mut left) = (start, self.ring.size());
-        done.bytes = 0;
+    #[inline(never)]
+    pub fn receive_rest(&mut self, begun: Unusual, cache: &mut BufCache, out: &mut Burst) -> Received {
+        let start = begun.start;
+        let mut done = Received::default();
+        let mut ran = Ran { frames: out.len - start, bytes: begun.bytes, flawed: begun.flawed };
+        let (mut from, mut taken) = (start, 0);
         loop {
-            left = left.saturating_sub(out.len - from);
-            self.sort_out(from, cache, out, done);
+            taken += ran.frames;
+            if ran.flawed || self.partial.is_some() {
+                self.sort_out(from, cache, out, &mut done);
+            } else {
+                done.bytes += ran.bytes;
+            }
             from = out.len;
-            if out.room() == 0 || left == 0 {
+            if taken >= self.ring.size() {
                 break;
             }
-            if cache.len < out.room() {
-                self.dry(cache, out.room(), done);
+            if (cache.len < out.room()) | self.is_short() {
+                self.dry(cache, out.room(), &mut done);
             }
-            let (_, ran) = self.run(isa, cache, out);
+            ran = self.run(Scalar::new(), cache, out).1;
             if ran.frames == 0 {
                 break;
             }
-            done.posted = true;
         }
         done.frames = out.len - start;
+        if done.frames > 0 {
+            out.received(start, self.words);
+        }
+        done.posted |= self.is_to_be_told();
+        if done.posted {
+            self.told = self.ring.tail;
+        }
+        done
     }
 
     /// Some of the frames from `start` on is damaged, too long, or spans buffers: looks at each.

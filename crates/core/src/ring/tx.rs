@@ -29,6 +29,10 @@ pub struct Sent {
     pub posted: bool,
 }
 
+/// A burst is not to be posted by the simple loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotSimple;
+
 /// What a run did.
 #[derive(Default)]
 pub struct Posted {
@@ -51,8 +55,9 @@ pub struct Pointers {
     pub(super) spread_bytes: u32,
 }
 
-/// Of a batch's mark: some slot has no buffer.
-const MIXED: u32 = 1 << 31;
+/// Descriptors that a batch has at least, so that few descriptors are looked at, and that may be in flight before any is. Fewer in small
+/// rings.
+const BATCH_DESC: u32 = 32;
 /// Buffers that one frame may span.
 const SEGMENTS_MAX: usize = 16;
 /// Longest frame of which the device cuts the payload itself.
@@ -61,11 +66,20 @@ const SEGMENTED_BYTES_MAX: usize = 64 * 1024;
 /// A transmit ring.
 pub struct TxRing<F> {
     pub(super) ring: Ring,
-    /// Descriptors of each batch that a report was asked for, oldest at `mark_head`: never more than there are descriptors.
+    /// Where each batch ends (the cursor after its last descriptor, which reports), oldest at `mark_head`: never more than there are
+    /// descriptors.
     marks: Box<[u32]>,
     mark_head: u32,
     mark_tail: u32,
+    /// Where the newest batch begins.
+    mark_start: u32,
+    /// Descriptors that make a batch of this ring.
+    batch_desc: u32,
+    /// Posted descriptors that have no buffer.
+    bare: u32,
     max_frame_bytes: u32,
+    /// Bytes that the longest frame may have more than the shortest.
+    spread_bytes: u32,
     /// The last context descriptor that this ring has posted: the device remembers it.
     context: Option<Desc>,
     format: PhantomData<F>,
@@ -83,7 +97,11 @@ impl<F: TxFormat> TxRing<F> {
             marks: vec![0; usize::from(size_desc)].into(),
             mark_head: 0,
             mark_tail: 0,
+            mark_start: 0,
+            batch_desc: (u32::from(size_desc) / 8).min(BATCH_DESC),
+            bare: 0,
             max_frame_bytes,
+            spread_bytes: max_frame_bytes - F::MIN_FRAME_BYTES,
             context: None,
             format: PhantomData,
         })
@@ -116,8 +134,10 @@ impl<F: TxFormat> TxRing<F> {
         self.ring.mask as usize - self.ring.posted()
     }
 
-    /// Takes all buffers back into the cache, because the device has forgotten the ring; how many it had. Cursors are zero afterwards.
+    /// Takes all buffers back into the cache, because the device has forgotten the ring; how many it had not reported. Cursors are zero
+    /// afterwards.
     pub fn reset(&mut self, cache: &mut BufCache) -> usize {
+        self.take_home_reported(cache);
         #[cfg(feature = "audit")]
         self.ring.owned_by(self.ring.head, self.ring.posted(), Owner::Cpu);
         let mut lost = 0;
@@ -125,7 +145,7 @@ impl<F: TxFormat> TxRing<F> {
             cache.put(buffer);
             lost += 1;
         });
-        (self.mark_head, self.mark_tail, self.context) = (0, 0, None);
+        (self.mark_head, self.mark_tail, self.mark_start, self.bare, self.context) = (0, 0, 0, 0, None);
         lost
     }
 
@@ -140,85 +160,144 @@ impl<F: TxFormat> TxRing<F> {
         }
         let before = self.ring.head;
         while self.mark_head != self.mark_tail {
-            let mark = self.marks[(self.mark_head & self.ring.mask) as usize];
-            let count = mark & !MIXED;
-            let last = self.ring.slot(self.ring.head.wrapping_add(count).wrapping_sub(1));
+            let end = self.marks[(self.mark_head & self.ring.mask) as usize];
             // SAFETY: a masked cursor is inside the ring.
-            if unsafe { self.ring.done_word(last) } & F::DONE == 0 {
+            if unsafe { self.ring.done_word(self.ring.slot(end.wrapping_sub(1))) } & F::DONE == 0 {
                 break;
             }
-            #[cfg(feature = "audit")]
-            self.ring.owned_by(self.ring.head, count as usize, Owner::Cpu);
-            self.take_home(cache, count as usize, mark & MIXED != 0);
+            self.take_home(cache, end);
             self.mark_head = self.mark_head.wrapping_add(1);
         }
         self.ring.head.wrapping_sub(before) as usize
     }
 
+    /// As [`reclaim`](Self::reclaim), to the last descriptor that was reported, in the middle of a batch, too.
+    fn take_home_reported(&mut self, cache: &mut BufCache) {
+        let is_reported = |ahead: &u32| {
+            let slot = self.ring.slot(self.ring.head.wrapping_add(*ahead));
+            // SAFETY: a masked cursor is inside the ring.
+            unsafe { self.ring.done_word(slot) & F::DONE != 0 }
+        };
+        let posted = self.ring.tail.wrapping_sub(self.ring.head);
+        if let Some(last) = (0..posted).rev().find(is_reported) {
+            self.take_home(cache, self.ring.head.wrapping_add(last + 1));
+        }
+    }
+
+    /// As [`reclaim`](Self::reclaim), but only where it pays: looking at a descriptor that the device has just written costs more than the
+    /// buffers of a few frames are worth, as long as there is something else to do.
     #[inline(always)]
-    fn take_home(&mut self, cache: &mut BufCache, count: usize, mixed: bool) {
-        let mut left = count;
-        while left > 0 {
+    pub fn reclaim_batch(&mut self, cache: &mut BufCache) {
+        if self.ring.posted() >= self.batch_desc as usize {
+            self.reclaim(cache);
+        }
+    }
+
+    /// Buffers of the descriptors before `end` go to the cache.
+    #[inline(always)]
+    fn take_home(&mut self, cache: &mut BufCache, end: u32) {
+        #[cfg(feature = "audit")]
+        self.ring.owned_by(self.ring.head, end.wrapping_sub(self.ring.head) as usize, Owner::Cpu);
+        while self.ring.head != end {
             if cache.len > CACHE_CAPACITY - BURST_MAX {
                 cache.spill();
             }
             let head = self.ring.slot(self.ring.head);
+            let left = end.wrapping_sub(self.ring.head) as usize;
             let run = left.min(self.ring.size() - head).min(CACHE_CAPACITY - cache.len);
             let from = self.ring.buffers.as_ptr().wrapping_add(head);
             let to = cache.free.as_mut_ptr().wrapping_add(cache.len);
-            if mixed {
+            if self.bare != 0 {
                 // SAFETY: `run` slots from `head` lie before the end of the ring, and `run` entries fit the cache.
-                cache.len += unsafe { copy_buffers(from, to, run) };
+                let kept = unsafe { copy_buffers(from, to, run) };
+                self.bare -= step(run - kept);
+                cache.len += kept;
             } else {
                 // SAFETY: as above, and both arrays have a step of padding behind their ends.
                 unsafe { copy(from, to, run) };
                 cache.len += run;
             }
             self.ring.head = self.ring.head.wrapping_add(step(run));
-            left -= run;
         }
     }
 
-    /// Posts the frames of `burst`, oldest first. What does not fit stays in the burst, in order; what no device can send is dropped and
-    /// counted.
+    /// Posts the frames of `burst`, oldest first: all of them, and nothing is asked of the device for any. Gives their bytes; ring the
+    /// doorbell where there were any.
+    ///
+    /// # Errors
+    /// Nothing was posted, because it is not as simple as that: [`post_rest`](Self::post_rest) does it.
     ///
     /// # Panics
-    /// Where the cache, the burst and the ring belong to different pools.
+    /// Where the burst and the ring belong to different pools.
     #[inline(always)]
-    pub fn post<I: Isa>(&mut self, isa: I, cache: &mut BufCache, burst: &mut Burst) -> Sent {
-        if !Arc::ptr_eq(&self.ring.arena, &burst.arena) || !Arc::ptr_eq(&self.ring.arena, &cache.arena) {
-            foreign_pool()
+    pub fn post<I: Isa>(&mut self, isa: I, burst: &mut Burst) -> Result<u64, NotSimple> {
+        let (count, vacant) = (burst.len, self.vacant());
+        if self.is_unusual(burst, vacant) {
+            return Err(NotSimple);
         }
-        if burst.flags.any() || (F::OPENING.is_some() && self.context.is_none()) {
-            return self.post_unusual(cache, burst);
-        }
-        let vacant = self.vacant();
-        let count = burst.len.min(vacant);
         if count == 0 {
-            return Sent::default();
+            return Ok(0);
         }
         let first = self.ring.tail;
         let before_end = self.ring.size() - self.ring.slot(first);
         // A wide step writes whole: where too few slots behind the last frame are vacant, the portable run does it.
-        let posted = if count <= before_end && count + STEP <= vacant {
+        let posted = if (count <= before_end) & (count + STEP <= vacant) {
             self.run(isa, burst, 0, count)
         } else {
             self.run_portable(burst, count, before_end)
         };
+        self.posted(posted, first, burst)
+    }
+
+    /// As [`post`](Self::post), for a burst of one or two frames: one by one, with hardly anything around them.
+    ///
+    /// # Errors
+    /// As `post`.
+    ///
+    /// # Panics
+    /// As `post`.
+    #[inline(always)]
+    pub fn post_few(&mut self, burst: &mut Burst) -> Result<u64, NotSimple> {
+        let (first, count) = (self.ring.tail, burst.len);
+        if self.is_unusual(burst, self.vacant()) {
+            return Err(NotSimple);
+        }
+        let mut posted = Posted::default();
+        for (&buffer, &span) in burst.frames.buffer.iter().zip(&burst.frames.span).take(count) {
+            let len_bytes = u64::from(span & 0xffff);
+            let second = F::FIXED | F::END | len_bytes << F::LENGTH_AT | len_bytes << F::TOTAL_AT;
+            self.put([self.ring.address(buffer, span >> 16), second], buffer);
+            posted.bytes += len_bytes;
+            posted.misfit |= (span & 0xffff).wrapping_sub(F::MIN_FRAME_BYTES) > self.spread_bytes;
+        }
+        if count == 0 { Ok(0) } else { self.posted(posted, first, burst) }
+    }
+
+    /// Some frame spans buffers or asks for something, or not all of them fit, or the ring wants an opening.
+    ///
+    /// # Panics
+    /// Where the burst and the ring belong to different pools.
+    #[inline(always)]
+    fn is_unusual(&self, burst: &Burst, vacant: usize) -> bool {
+        if !Arc::ptr_eq(&self.ring.arena, &burst.arena) {
+            foreign_pool()
+        }
+        burst.flags.any() | (F::OPENING.is_some() && self.context.is_none()) | (burst.len > vacant)
+    }
+
+    /// The common end of a post that met nothing unusual: all frames of the burst are in the slots from `first` on.
+    #[inline(always)]
+    fn posted(&mut self, posted: Posted, first: u32, burst: &mut Burst) -> Result<u64, NotSimple> {
         if posted.misfit {
             // The doorbell has not been rung, so the slots are still ours.
             self.ring.tail = first;
-            return self.post_unusual(cache, burst);
+            return Err(NotSimple);
         }
         #[cfg(feature = "audit")]
-        self.ring.owned_by(first, count, Owner::DeviceReads);
-        self.mark(first, 0);
-        if count == burst.len {
-            burst.set_len(0)
-        } else {
-            burst.drop_front(count)
-        }
-        Sent { frames: count, bytes: posted.bytes, dropped: 0, posted: true }
+        self.ring.owned_by(first, burst.len, Owner::DeviceReads);
+        self.mark();
+        burst.set_len(0);
+        Ok(posted.bytes)
     }
 
     /// Posts `count` frames from `from` on, which fit before the end of the ring.
@@ -233,7 +312,7 @@ impl<F: TxFormat> TxRing<F> {
             post_buffers: ring.buffers.as_ptr().wrapping_add(tail),
             address: ring.base,
             stride_bytes: ring.stride_bytes,
-            spread_bytes: self.max_frame_bytes - F::MIN_FRAME_BYTES,
+            spread_bytes: self.spread_bytes,
         };
         ring.tail = ring.tail.wrapping_add(step(count));
         // SAFETY: the burst has `count` frames from `from` on and padding behind; `count` slots from the tail are vacant and lie before the
@@ -250,24 +329,38 @@ impl<F: TxFormat> TxRing<F> {
         Posted { bytes: one.bytes + other.bytes, misfit: one.misfit | other.misfit }
     }
 
-    /// Asks for a report on the last posted descriptor, and remembers the batch that began at `first`.
+    /// Asks for a report on the last posted descriptor, which ends a batch: the newest, as long as that is small, or a new one.
     #[inline(always)]
-    fn mark(&mut self, first: u32, mixed: u32) {
-        let last = self.ring.slot(self.ring.tail.wrapping_sub(1));
-        let last = self.ring.desc.as_ptr().wrapping_add(last);
+    fn mark(&mut self) {
+        let tail = self.ring.tail;
+        let last = self.ring.desc.as_ptr().wrapping_add(self.ring.slot(tail.wrapping_sub(1)));
         // SAFETY: a masked cursor is inside the ring; the slot was posted by the caller and the doorbell has not been rung, so it is ours.
         unsafe { (*last)[1] |= F::REPORT };
-        self.marks[(self.mark_tail & self.ring.mask) as usize] = self.ring.tail.wrapping_sub(first) | mixed;
-        self.mark_tail = self.mark_tail.wrapping_add(1);
+        let newest = self.mark_tail.wrapping_sub(1);
+        let newest_end = self.marks[(newest & self.ring.mask) as usize];
+        if self.mark_head != self.mark_tail && newest_end.wrapping_sub(self.mark_start) < self.batch_desc {
+            self.marks[(newest & self.ring.mask) as usize] = tail;
+        } else {
+            self.mark_start = if self.mark_head == self.mark_tail { self.ring.head } else { newest_end };
+            self.marks[(self.mark_tail & self.ring.mask) as usize] = tail;
+            self.mark_tail = self.mark_tail.wrapping_add(1);
+        }
     }
 
-    /// Some frame spans buffers, asks for something, or cannot be sent: looks at each.
+    /// Posts the frames of `burst`, oldest first, one by one. What does not fit stays in the burst, in order; what no device can send is
+    /// dropped and counted.
+    ///
+    /// # Panics
+    /// Where the cache, the burst and the ring belong to different pools.
     #[cold]
     #[inline(never)]
-    fn post_unusual(&mut self, cache: &mut BufCache, burst: &mut Burst) -> Sent {
+    pub fn post_rest(&mut self, cache: &mut BufCache, burst: &mut Burst) -> Sent {
+        if !Arc::ptr_eq(&self.ring.arena, &burst.arena) || !Arc::ptr_eq(&self.ring.arena, &cache.arena) {
+            foreign_pool()
+        }
         let mut sent = Sent::default();
         let first = self.ring.tail;
-        let (mut index, mut mixed) = (0, 0);
+        let mut index = 0;
         while index < burst.len {
             let asked = TxOffload::from_word(burst.frames.asked[index]);
             let Some((segments, total_bytes)) = self.measure(burst, index, asked) else {
@@ -283,7 +376,7 @@ impl<F: TxFormat> TxRing<F> {
             if let Some(context) = context {
                 self.put(context, NO_BUFFER);
                 self.context = Some(context);
-                mixed = MIXED;
+                self.bare += 1;
             }
             self.post_segments(burst, index, asked, total_bytes);
             sent.frames += 1;
@@ -293,7 +386,7 @@ impl<F: TxFormat> TxRing<F> {
         if self.ring.tail != first {
             #[cfg(feature = "audit")]
             self.ring.owned_by(first, self.ring.tail.wrapping_sub(first) as usize, Owner::DeviceReads);
-            self.mark(first, mixed);
+            self.mark();
             sent.posted = true;
         }
         burst.drop_front(index);
