@@ -34,6 +34,12 @@ pub trait Kernel {
     fn run<I: Isa>(self, isa: I) -> Self::Out;
 }
 
+/// Out of line as the others are, so that whoever chooses among them needs no registers for any.
+#[inline(never)]
+fn run_scalar<K: Kernel>(kernel: K) -> K::Out {
+    kernel.run(crate::ring::Scalar::new())
+}
+
 impl Path {
     /// The portable path: every processor has it, and it is the reference for the others.
     pub const SCALAR: Self = Self(Kind::Scalar);
@@ -103,7 +109,7 @@ impl Path {
     #[inline(always)]
     pub fn run<K: Kernel>(self, kernel: K) -> K::Out {
         match self.0 {
-            Kind::Scalar => kernel.run(crate::ring::Scalar::new()),
+            Kind::Scalar => run_scalar(kernel),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Path` of this kind exists only where the processor has the instructions.
             Kind::Avx2 => unsafe { crate::ring::run_avx2(kernel) },

@@ -18,9 +18,6 @@ use vfwire_core::{
     stats::{Counters, CountersReader},
 };
 
-/// Bursts of so many frames are cheaper one by one than as a step of any width.
-const FEW: usize = 2;
-
 /// Counters of a receive queue, by number.
 pub mod rx_counter {
     /// Frames given to the application.
@@ -104,8 +101,8 @@ impl<B: Bar, F: RxFormat> AdvRx<B, F> {
 
     /// A function of its own, so that it has the registers.
     #[inline(never)]
-    fn few(&mut self, cache: &mut BufCache, out: &mut Burst) -> usize {
-        let got = self.ring.receive_few(cache, out);
+    fn one(&mut self, cache: &mut BufCache, out: &mut Burst) -> usize {
+        let got = self.ring.receive_one(cache, out);
         self.account(got, cache, out)
     }
 
@@ -148,8 +145,8 @@ impl<B: Bar, F: RxFormat> RxQueue for AdvRx<B, F> {
         if !self.pass.is_open() && !self.turn(cache) {
             return 0;
         }
-        if out.room() <= FEW {
-            return self.few(cache, out);
+        if out.room() == 1 {
+            return self.one(cache, out);
         }
         self.path.for_frames(out.room()).run(Receive { queue: self, cache, out })
     }
@@ -216,11 +213,10 @@ impl<B: Bar, F: TxFormat> AdvTx<B, F> {
 
     /// A function of its own, so that it has the registers.
     #[inline(never)]
-    fn few(&mut self, cache: &mut BufCache, burst: &mut Burst) -> usize {
+    fn one(&mut self, cache: &mut BufCache, burst: &mut Burst) -> usize {
         self.ring.reclaim_batch(cache);
-        let frames = burst.len();
-        let sent = self.ring.post_few(burst);
-        self.account(sent, frames, cache, burst)
+        let sent = self.ring.post_one(burst);
+        self.account(sent, 1, cache, burst)
     }
 
     /// Rings the doorbell where something was posted, and counts.
@@ -261,8 +257,8 @@ impl<B: Bar, F: TxFormat> TxQueue for AdvTx<B, F> {
         if !self.pass.is_open() && !self.turn(cache) {
             return 0;
         }
-        if burst.len() <= FEW {
-            return self.few(cache, burst);
+        if burst.len() == 1 {
+            return self.one(cache, burst);
         }
         self.path.for_frames(burst.len()).run(Transmit { queue: self, cache, burst })
     }

@@ -53,6 +53,9 @@ pub const DESC_BYTES: usize = size_of::<Desc>();
 const RING_ALIGN_BYTES: usize = 128;
 /// Slots after the end of a ring, which no cursor ever reaches: a step of eight that begins before the end may write past it.
 const PADDING: usize = crate::pool::STEP;
+/// Entries of a table before and behind those in use: 128 bytes, so that what another worker has beside it in memory is not in the same pair
+/// of cache lines.
+const APART: usize = 32;
 /// A slot whose descriptor has no buffer (a context descriptor).
 const NO_BUFFER: u32 = u32::MAX;
 
@@ -95,10 +98,10 @@ impl Ring {
         if region.len_bytes() < slots_with_padding * DESC_BYTES || !region.as_ptr().cast::<Desc>().is_aligned() {
             return Err(DmaError::Shape { len_bytes: region.len_bytes(), align_bytes: RING_ALIGN_BYTES, why: "the space gave less" }.into());
         }
-        let mut slots: Box<[u32]> = vec![NO_BUFFER; slots_with_padding].into();
+        let mut slots: Box<[u32]> = vec![NO_BUFFER; APART + slots_with_padding + APART].into();
         Ok(Self {
             desc: region.as_ptr().cast(),
-            buffers: NonNull::from(&mut slots[0]),
+            buffers: NonNull::from(&mut slots[APART..]).cast(),
             mask: u32::from(size_desc) - 1,
             head: 0,
             tail: 0,

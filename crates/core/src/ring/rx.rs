@@ -79,6 +79,8 @@ struct Partial {
 pub struct RxRing<F> {
     pub(super) ring: Ring,
     partial: Option<Partial>,
+    /// The ring could hold more, or a frame is on its way that spans buffers. Both change only in what is out of line.
+    watch: bool,
     /// The tail that the device was last told, and how far it may fall behind: posting a few descriptors more or less changes nothing for a
     /// device that has a ringful, but each doorbell costs.
     told: u32,
@@ -123,6 +125,7 @@ impl<F: RxFormat> RxRing<F> {
         Ok(Self {
             ring: Ring::new(space, pool, size_desc, deposit)?,
             partial: None,
+            watch: true,
             told: 0,
             untold_max: (u32::from(size_desc) / 8).min(UNTOLD_MAX_DESC),
             words: F::WORDS,
@@ -200,7 +203,7 @@ impl<F: RxFormat> RxRing<F> {
         #[cfg(feature = "audit")]
         self.ring.owned_by(self.ring.head, self.ring.posted(), Owner::Cpu);
         self.ring.take_back(|buffer| cache.put(buffer));
-        self.told = 0;
+        (self.told, self.watch) = (0, true);
         lost
     }
 
@@ -235,54 +238,52 @@ impl<F: RxFormat> RxRing<F> {
         Ok(self.taken(start, ran.bytes, out))
     }
 
-    /// As [`receive`](Self::receive), for a burst that takes one or two frames: one by one, with hardly anything around them.
+    /// As [`receive`](Self::receive), for a burst that takes one frame more: a straight line.
     ///
     /// # Errors
     /// As `receive`.
     ///
     /// # Panics
-    /// As `receive`.
+    /// As `receive`, and where the burst takes no more.
     #[inline(always)]
     #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one argument holds for all of them")]
-    pub fn receive_few(&mut self, cache: &mut BufCache, out: &mut Burst) -> Result<Taken, Unusual> {
-        let (start, mut bytes) = (out.len, 0);
+    pub fn receive_one(&mut self, cache: &mut BufCache, out: &mut Burst) -> Result<Taken, Unusual> {
+        let at = out.len;
+        assert!(at < out.limit, "the burst takes a frame");
         if self.is_unusual(cache, out) {
-            return Err(Unusual { start, bytes, flawed: false });
+            return Err(Unusual { start: at, bytes: 0, flawed: false });
         }
-        for at in start..out.limit {
-            let ring = &mut self.ring;
-            let (head, tail) = (ring.slot(ring.head), ring.slot(ring.tail));
-            // SAFETY: a masked cursor is inside the ring.
-            let word = unsafe { ring.done_word(head) };
-            if word & F::DONE == 0 {
-                break;
-            }
-            let len = step((word >> F::LENGTH_AT & 0xffff) as usize);
-            if word & (F::END | F::ERROR) != F::END || len > ring.room_bytes {
-                return Err(Unusual { start, bytes, flawed: false });
-            }
-            cache.len -= 1;
-            let frames = &mut *out.frames;
-            // SAFETY: the descriptor is done, so it is ours; the tail's slot is vacant; `at` is below the burst's limit, which its arrays
-            // hold; the cache had as many buffers as the burst has room (`is_unusual`).
-            unsafe {
-                frames.buffer.as_mut_ptr().add(at).write(ring.buffer(head));
-                frames.span.as_mut_ptr().add(at).write(HEADROOM_BYTES << 16 | len);
-                frames.raw.as_mut_ptr().add(at).write([(*ring.desc.as_ptr().add(head))[0], word]);
-                let fresh = cache.free.as_ptr().add(cache.len).read();
-                ring.write(tail, [ring.address(fresh, HEADROOM_BYTES), 0], fresh);
-            }
-            #[cfg(feature = "audit")]
-            {
-                ring.owned_by(ring.tail, 1, Owner::DeviceWrites);
-                ring.arena.owners.set(frames.buffer[at], Owner::Cpu);
-            }
-            ring.head = ring.head.wrapping_add(1);
-            ring.tail = ring.tail.wrapping_add(1);
-            out.len = at + 1;
-            bytes += u64::from(len);
+        let ring = &mut self.ring;
+        let (head, tail) = (ring.slot(ring.head), ring.slot(ring.tail));
+        // SAFETY: a masked cursor is inside the ring.
+        let word = unsafe { ring.done_word(head) };
+        if word & F::DONE == 0 {
+            return Ok(Taken { frames: 0, bytes: 0, posted: false });
         }
-        Ok(self.taken(start, bytes, out))
+        let len = step((word >> F::LENGTH_AT & 0xffff) as usize);
+        if (word & (F::END | F::ERROR) != F::END) | (len > ring.room_bytes) {
+            return Err(Unusual { start: at, bytes: 0, flawed: false });
+        }
+        cache.len -= 1;
+        let frames = &mut *out.frames;
+        // SAFETY: the descriptor is done, so it is ours; the tail's slot is vacant; `at` is below the burst's limit, which its arrays hold;
+        // the cache had a buffer (`is_unusual`).
+        unsafe {
+            frames.buffer.as_mut_ptr().add(at).write(ring.buffer(head));
+            frames.span.as_mut_ptr().add(at).write(HEADROOM_BYTES << 16 | len);
+            frames.raw.as_mut_ptr().add(at).write([(*ring.desc.as_ptr().add(head))[0], word]);
+            let fresh = cache.free.as_ptr().add(cache.len).read();
+            ring.write(tail, [ring.address(fresh, HEADROOM_BYTES), 0], fresh);
+        }
+        #[cfg(feature = "audit")]
+        {
+            ring.owned_by(ring.tail, 1, Owner::DeviceWrites);
+            ring.arena.owners.set(frames.buffer[at], Owner::Cpu);
+        }
+        ring.head = ring.head.wrapping_add(1);
+        ring.tail = ring.tail.wrapping_add(1);
+        out.len = at + 1;
+        Ok(self.taken(at, u64::from(len), out))
     }
 
     /// The common end of a receive that met nothing unusual.
@@ -316,7 +317,7 @@ impl<F: RxFormat> RxRing<F> {
             foreign_pool()
         }
         // The ring is short where there were no buffers when it was filled (a worker's cache had them); there may be some now.
-        (cache.len < out.room()) | self.is_short() | self.partial.is_some()
+        (cache.len < out.room()) | self.watch
     }
 
     /// One contiguous run: how far it could have gone, and what it did.
@@ -410,6 +411,7 @@ impl<F: RxFormat> RxRing<F> {
         if done.frames > 0 {
             out.received(start, self.words);
         }
+        self.watch = self.is_short() | self.partial.is_some();
         done.posted |= self.is_to_be_told();
         if done.posted {
             self.told = self.ring.tail;

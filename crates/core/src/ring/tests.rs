@@ -216,9 +216,21 @@ impl World {
     }
 
     fn receive(&mut self) -> Received {
-        if self.few {
-            let got = self.rx.receive_few(&mut self.cache, &mut self.burst);
-            return all_received(got, &mut self.rx, &mut self.cache, &mut self.burst);
+        if self.few && self.burst.room() > 0 {
+            let mut all = Received::default();
+            // As many calls as it takes, as a worker would make them.
+            loop {
+                let got = self.rx.receive_one(&mut self.cache, &mut self.burst);
+                let got = all_received(got, &mut self.rx, &mut self.cache, &mut self.burst);
+                all.frames += got.frames;
+                all.bytes += got.bytes;
+                all.errors += got.errors;
+                all.posted |= got.posted;
+                all.starved = got.starved;
+                if got.frames == 0 || self.burst.room() == 0 {
+                    return all;
+                }
+            }
         }
         self.path.run(Receive(&mut self.rx, &mut self.cache, &mut self.burst))
     }
@@ -290,7 +302,7 @@ impl World {
             Op::Post => {
                 self.tx.reclaim(&mut self.cache);
                 let sent = if self.few {
-                    let (frames, sent) = (self.burst.len(), self.tx.post_few(&mut self.burst));
+                    let (frames, sent) = (self.burst.len(), self.tx.post_one(&mut self.burst));
                     all_sent(sent, frames, &mut self.tx, &mut self.cache, &mut self.burst)
                 } else {
                     self.path.run(Post(&mut self.tx, &mut self.cache, &mut self.burst))

@@ -249,7 +249,7 @@ impl<F: TxFormat> TxRing<F> {
         self.posted(posted, first, burst)
     }
 
-    /// As [`post`](Self::post), for a burst of one or two frames: one by one, with hardly anything around them.
+    /// As [`post`](Self::post), for a burst of one frame: a straight line.
     ///
     /// # Errors
     /// As `post`.
@@ -257,20 +257,20 @@ impl<F: TxFormat> TxRing<F> {
     /// # Panics
     /// As `post`.
     #[inline(always)]
-    pub fn post_few(&mut self, burst: &mut Burst) -> Result<u64, NotSimple> {
-        let (first, count) = (self.ring.tail, burst.len);
-        if self.is_unusual(burst, self.vacant()) {
+    pub fn post_one(&mut self, burst: &mut Burst) -> Result<u64, NotSimple> {
+        let (buffer, span) = (burst.frames.buffer[0], burst.frames.span[0]);
+        let len = span & 0xffff;
+        if self.is_unusual(burst, self.vacant()) | (len.wrapping_sub(F::MIN_FRAME_BYTES) > self.spread_bytes) | (burst.len != 1) {
             return Err(NotSimple);
         }
-        let mut posted = Posted::default();
-        for (&buffer, &span) in burst.frames.buffer.iter().zip(&burst.frames.span).take(count) {
-            let len_bytes = u64::from(span & 0xffff);
-            let second = F::FIXED | F::END | len_bytes << F::LENGTH_AT | len_bytes << F::TOTAL_AT;
-            self.put([self.ring.address(buffer, span >> 16), second], buffer);
-            posted.bytes += len_bytes;
-            posted.misfit |= (span & 0xffff).wrapping_sub(F::MIN_FRAME_BYTES) > self.spread_bytes;
-        }
-        if count == 0 { Ok(0) } else { self.posted(posted, first, burst) }
+        let len_bytes = u64::from(len);
+        let second = F::FIXED | F::END | F::REPORT | len_bytes << F::LENGTH_AT | len_bytes << F::TOTAL_AT;
+        self.put([self.ring.address(buffer, span >> 16), second], buffer);
+        #[cfg(feature = "audit")]
+        self.ring.owned_by(self.ring.tail.wrapping_sub(1), 1, Owner::DeviceReads);
+        self.remember();
+        burst.len = 0;
+        Ok(len_bytes)
     }
 
     /// Some frame spans buffers or asks for something, or not all of them fit, or the ring wants an opening.
@@ -332,10 +332,16 @@ impl<F: TxFormat> TxRing<F> {
     /// Asks for a report on the last posted descriptor, which ends a batch: the newest, as long as that is small, or a new one.
     #[inline(always)]
     fn mark(&mut self) {
-        let tail = self.ring.tail;
-        let last = self.ring.desc.as_ptr().wrapping_add(self.ring.slot(tail.wrapping_sub(1)));
+        let last = self.ring.desc.as_ptr().wrapping_add(self.ring.slot(self.ring.tail.wrapping_sub(1)));
         // SAFETY: a masked cursor is inside the ring; the slot was posted by the caller and the doorbell has not been rung, so it is ours.
         unsafe { (*last)[1] |= F::REPORT };
+        self.remember();
+    }
+
+    /// The last posted descriptor ends a batch.
+    #[inline(always)]
+    fn remember(&mut self) {
+        let tail = self.ring.tail;
         let newest = self.mark_tail.wrapping_sub(1);
         let newest_end = self.marks[(newest & self.ring.mask) as usize];
         if self.mark_head != self.mark_tail && newest_end.wrapping_sub(self.mark_start) < self.batch_desc {
