@@ -215,7 +215,7 @@ impl<B: Bar, F: TxFormat> AdvTx<B, F> {
     #[inline(never)]
     fn one(&mut self, cache: &mut BufCache, burst: &mut Burst) -> usize {
         self.ring.reclaim_batch(cache);
-        let sent = self.ring.post_one(burst);
+        let sent = self.ring.post_one(cache, burst);
         self.account(sent, 1, cache, burst)
     }
 
@@ -293,7 +293,7 @@ impl<B: Bar, F: TxFormat> Kernel for Transmit<'_, B, F> {
         let Self { queue, cache, burst } = self;
         queue.ring.reclaim_batch(cache);
         let frames = burst.len();
-        let sent = queue.ring.post(isa, burst);
+        let sent = queue.ring.post(isa, cache, burst);
         queue.account(sent, frames, cache, burst)
     }
 }

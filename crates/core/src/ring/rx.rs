@@ -187,7 +187,10 @@ impl<F: RxFormat> RxRing<F> {
         #[cfg(feature = "audit")]
         ring.owned_by(old_tail, ring.tail.wrapping_sub(old_tail) as usize, Owner::DeviceWrites);
         let tail = ring.tail;
-        self.told = tail;
+        if tail != old_tail {
+            // The caller rings the doorbell.
+            self.told = tail;
+        }
         tail != old_tail
     }
 
@@ -412,7 +415,8 @@ impl<F: RxFormat> RxRing<F> {
             out.received(start, self.words);
         }
         self.watch = self.is_short() | self.partial.is_some();
-        done.posted |= self.is_to_be_told();
+        // A device that has few descriptors is told of each.
+        done.posted |= self.is_to_be_told() || (self.is_short() && self.told != self.ring.tail);
         if done.posted {
             self.told = self.ring.tail;
         }

@@ -120,7 +120,7 @@ impl Kernel for Post<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Sent {
         let frames = self.2.len();
-        let sent = self.0.post(isa, self.2);
+        let sent = self.0.post(isa, self.1, self.2);
         all_sent(sent, frames, self.0, self.1, self.2)
     }
 }
@@ -302,7 +302,7 @@ impl World {
             Op::Post => {
                 self.tx.reclaim(&mut self.cache);
                 let sent = if self.few {
-                    let (frames, sent) = (self.burst.len(), self.tx.post_one(&mut self.burst));
+                    let (frames, sent) = (self.burst.len(), self.tx.post_one(&self.cache, &mut self.burst));
                     all_sent(sent, frames, &mut self.tx, &mut self.cache, &mut self.burst)
                 } else {
                     self.path.run(Post(&mut self.tx, &mut self.cache, &mut self.burst))
@@ -612,7 +612,7 @@ impl Kernel for PostOpened<'_> {
     #[inline(always)]
     fn run<I: Isa>(self, isa: I) -> Sent {
         let frames = self.2.len();
-        let sent = self.0.post(isa, self.2);
+        let sent = self.0.post(isa, self.1, self.2);
         all_sent(sent, frames, self.0, self.1, self.2)
     }
 }

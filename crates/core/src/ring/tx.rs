@@ -228,11 +228,11 @@ impl<F: TxFormat> TxRing<F> {
     /// Nothing was posted, because it is not as simple as that: [`post_rest`](Self::post_rest) does it.
     ///
     /// # Panics
-    /// Where the burst and the ring belong to different pools.
+    /// Where the cache, the burst and the ring belong to different pools.
     #[inline(always)]
-    pub fn post<I: Isa>(&mut self, isa: I, burst: &mut Burst) -> Result<u64, NotSimple> {
+    pub fn post<I: Isa>(&mut self, isa: I, cache: &BufCache, burst: &mut Burst) -> Result<u64, NotSimple> {
         let (count, vacant) = (burst.len, self.vacant());
-        if self.is_unusual(burst, vacant) {
+        if self.is_unusual(cache, burst, vacant) {
             return Err(NotSimple);
         }
         if count == 0 {
@@ -257,10 +257,10 @@ impl<F: TxFormat> TxRing<F> {
     /// # Panics
     /// As `post`.
     #[inline(always)]
-    pub fn post_one(&mut self, burst: &mut Burst) -> Result<u64, NotSimple> {
+    pub fn post_one(&mut self, cache: &BufCache, burst: &mut Burst) -> Result<u64, NotSimple> {
         let (buffer, span) = (burst.frames.buffer[0], burst.frames.span[0]);
         let len = span & 0xffff;
-        if self.is_unusual(burst, self.vacant()) | (len.wrapping_sub(F::MIN_FRAME_BYTES) > self.spread_bytes) | (burst.len != 1) {
+        if self.is_unusual(cache, burst, self.vacant()) | (len.wrapping_sub(F::MIN_FRAME_BYTES) > self.spread_bytes) | (burst.len != 1) {
             return Err(NotSimple);
         }
         let len_bytes = u64::from(len);
@@ -276,10 +276,10 @@ impl<F: TxFormat> TxRing<F> {
     /// Some frame spans buffers or asks for something, or not all of them fit, or the ring wants an opening.
     ///
     /// # Panics
-    /// Where the burst and the ring belong to different pools.
+    /// Where the cache, the burst and the ring belong to different pools.
     #[inline(always)]
-    fn is_unusual(&self, burst: &Burst, vacant: usize) -> bool {
-        if !Arc::ptr_eq(&self.ring.arena, &burst.arena) {
+    fn is_unusual(&self, cache: &BufCache, burst: &Burst, vacant: usize) -> bool {
+        if !Arc::ptr_eq(&self.ring.arena, &burst.arena) || !Arc::ptr_eq(&self.ring.arena, &cache.arena) {
             foreign_pool()
         }
         burst.flags.any() | (F::OPENING.is_some() && self.context.is_none()) | (burst.len > vacant)
