@@ -13,6 +13,9 @@ use cargo_metadata::{Metadata, MetadataCommand};
 use crate::host::{self, Need};
 use crate::{aarch64, tidy};
 
+/// More tests at once than CPUs: many of them sleep, because that is what their device's reset takes.
+const TEST_THREADS: &str = "8";
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only these steps, by the names that the summary shows
@@ -44,7 +47,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("clippy", Box::new(clippy)),
         ("tidy", Box::new(tidy::run)),
         ("scripts", Box::new(shell_scripts)),
-        ("workspace", Box::new(|| host::run(&mut host::cargo(["test", "--workspace", "--no-fail-fast"])))),
+        (
+            "workspace",
+            Box::new(|| host::run(host::cargo(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", TEST_THREADS))),
+        ),
         ("loom", Box::new(|| loom(metadata))),
         ("library", Box::new(library_alone)),
         ("minimum-rust", Box::new(|| minimum_rust(metadata))),
