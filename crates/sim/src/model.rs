@@ -116,7 +116,9 @@ pub struct DoorbellAt {
 /// A 32-bit register that a driver writes without a lock and that the model reads when it is stepped.
 ///
 /// Every write is counted. The model says which values mean something at the moment; the first other one is kept for it.
+// A real device's are apart from all memory: no two share a pair of cache lines with each other or with anything else.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct Doorbell {
     value: AtomicU32,
     /// Values from here on are misuse; [`Doorbell::ANYTHING`]: none is.
