@@ -21,7 +21,7 @@ pub trait RxQueue: Send + 'static {
 pub trait TxQueue: Send + 'static {
     /// Gives the frames of `burst` to the device, oldest first. What does not fit stays in the burst, in order; call again later or drop it
     /// ([`Burst::clear`]). Frames that no device can send are dropped and counted. Returns how many frames were given to the device.
-    /// Buffers of frames that were sent go to `cache`.
+    /// Buffers of frames that were sent go to `cache`, a batch at a time.
     ///
     /// A queue whose port is in reset returns 0.
     ///
@@ -29,8 +29,8 @@ pub trait TxQueue: Send + 'static {
     /// As [`RxQueue::rx_burst`].
     fn tx_burst(&mut self, cache: &mut BufCache, burst: &mut Burst) -> usize;
 
-    /// Takes the buffers of frames that were sent back into `cache`, as [`tx_burst`](Self::tx_burst) does first: for a worker that has
-    /// nothing to send. Returns how many descriptors became free.
+    /// Takes the buffers of all frames that were sent back into `cache`, those of the last few, too: for a worker that has nothing to send.
+    /// Returns how many descriptors became free.
     fn reclaim(&mut self, cache: &mut BufCache) -> usize;
 
     /// Descriptors that the device has not reported done.

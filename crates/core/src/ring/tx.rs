@@ -1,7 +1,8 @@
 //! Transmit: the burst's frames are posted, oldest first, and what was sent goes home to the worker's cache in bulk.
 //!
-//! One report is asked for a call, on its last descriptor. Each call first takes back every batch whose report has come, so the ring holds
-//! little more than what the device is working on.
+//! Every call asks for a report on its last descriptor, and counts small bursts as one batch. Whether a batch was reported is looked at
+//! once a batch's worth is in flight, or whenever [`TxRing::reclaim`] is called: so a burst of a few frames does not fetch a line that the
+//! device has just written, and the ring still holds little more than what the device is working on.
 
 use super::{Deposit, Isa, NO_BUFFER, Ring, Scalar, step};
 #[cfg(feature = "audit")]
