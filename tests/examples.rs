@@ -4,8 +4,7 @@ use std::{path::Path, process::Command};
 
 /// Runs an example of this checkout as it is now, built beside this test.
 fn run(name: &str, arguments: &[&str]) -> String {
-    let test = std::env::current_exe().expect("this test is a file");
-    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).expect("tests run below cargo's target folder");
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in cargo's target folder");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["run", "--quiet", "--manifest-path"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"));
     cargo.arg("--target-dir").arg(target).args(["--example", name, "--"]).args(arguments);
