@@ -13,7 +13,10 @@ use std::time::Duration;
 use vfwire::forward::{Io, MacSwap, Stage};
 use vfwire::{BufCache, Burst, MacAddr, Pool, PoolConfig, Port, PortConfig, RxQueue, TxQueue};
 use vfwire_core::port::Driver;
-use vfwire_sim::{DeviceModel, IgbvfModel, IgbvfOptions, IxgbevfModel, IxgbevfOptions, SimFunction, SimHost, TrafficConfig, TrafficSource};
+use vfwire_sim::{
+    DeviceModel, IgbvfModel, IgbvfOptions, IxgbevfModel, IxgbevfOptions, SimFunction, SimHost, TrafficConfig, TrafficSource,
+    VirtioNetModel, VirtioNetOptions,
+};
 
 const BURSTS: [usize; 8] = [1, 4, 8, 16, 32, 64, 128, 256];
 const VF_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x10]);
@@ -45,6 +48,19 @@ fn igbvf() -> IgbvfModel {
 
 fn ixgbevf() -> IxgbevfModel {
     IxgbevfModel::new(IxgbevfOptions { pf_mac: Some(VF_MAC), spoofchk: false, ..IxgbevfOptions::default() })
+}
+
+fn split() -> VirtioNetModel {
+    virtio_net(false)
+}
+
+fn packed() -> VirtioNetModel {
+    virtio_net(true)
+}
+
+fn virtio_net(packed: bool) -> VirtioNetModel {
+    // Rings as long as those of the others.
+    VirtioNetModel::new(VirtioNetOptions { mac: Some(VF_MAC), packed, queue_size: 512, ..VirtioNetOptions::default() })
 }
 
 /// A machine with one device, whose wire sends without end, opened.
@@ -113,12 +129,12 @@ impl<P: Port> Rig<P> {
     }
 }
 
-fn driver<D: Driver, M: DeviceModel>(criterion: &mut Criterion<Cycles>, model: fn() -> M) {
+fn driver<D: Driver, M: DeviceModel>(criterion: &mut Criterion<Cycles>, what: &str, model: fn() -> M) {
     let works =
         [("rx", Work::Receive), ("tx", Work::Transmit), ("forward io", Work::ForwardIo), ("forward mac-swap", Work::ForwardMacSwap)];
     let reading = cycles::reading();
     for (name, work) in works {
-        let mut group = quick(criterion, &format!("{} {name}", D::NAME));
+        let mut group = quick(criterion, &format!("{what} {name}"));
         for burst_frames in BURSTS {
             let (host, function) = plug(model());
             let port = D::probe(function).expect("a port of a simulated function");
@@ -172,8 +188,10 @@ fn quick<'a>(criterion: &'a mut Criterion<Cycles>, name: &str) -> BenchmarkGroup
 }
 
 fn drivers(criterion: &mut Criterion<Cycles>) {
-    driver::<vfwire_igbvf::Igbvf, _>(criterion, igbvf);
-    driver::<vfwire_ixgbevf::Ixgbevf, _>(criterion, ixgbevf);
+    driver::<vfwire_igbvf::Igbvf, _>(criterion, "igbvf", igbvf);
+    driver::<vfwire_ixgbevf::Ixgbevf, _>(criterion, "ixgbevf", ixgbevf);
+    driver::<vfwire_virtio_net::VirtioNet, _>(criterion, "virtio-net split", split);
+    driver::<vfwire_virtio_net::VirtioNet, _>(criterion, "virtio-net packed", packed);
 }
 
 criterion_group! {

@@ -78,10 +78,11 @@ impl Station {
         if let [0x08, 0x00, _, _, high, low] = frame.data().get(12..18).unwrap_or_default() {
             frame.truncate(IPV4_AT + usize::from(u16::from_be_bytes([*high, *low])));
         }
+        let (ip_good, l4_good) = (is_ip_good(frame, meta.ip_checksum), is_udp_good(frame, meta.l4_checksum));
         let data = frame.data_mut();
         let asked = match data.get(12..14) {
             Some([0x08, 0x06]) => self.answer_arp(data),
-            Some([0x08, 0x00]) if meta.ip_checksum == Checksum::Good => self.answer_ipv4(data, meta.l4_checksum == Checksum::Good),
+            Some([0x08, 0x00]) if ip_good => self.answer_ipv4(data, l4_good),
             _ => None,
         };
         let Some(asked) = asked else { return false };
@@ -149,6 +150,36 @@ fn answer_udp(ip: &[u8], l4: &mut [u8], good: bool, asked: TxOffload) -> Option<
     let sum = fold(words.sum::<u32>() + u32::from(UDP) + length);
     udp[6..8].copy_from_slice(&sum.to_be_bytes());
     good.then(|| asked.l4_checksum(L4::Udp, false, ETHERNET_BYTES, IPV4_BYTES))
+}
+
+/// Whether an IPv4 header is right: what the device does not look at is summed here.
+fn is_ip_good(frame: &PacketMut<'_>, found: Checksum) -> bool {
+    match found {
+        Checksum::Unknown => frame.data().get(IPV4_AT..L4_AT).is_some_and(|header| ones_sum([header].into_iter(), 0, 0) == 0xffff),
+        found => found == Checksum::Good,
+    }
+}
+
+/// The same of a UDP datagram.
+fn is_udp_good(frame: &PacketMut<'_>, found: Checksum) -> bool {
+    match found {
+        // The pseudo-header (RFC 768): both addresses, which lie before the datagram, the protocol and the length.
+        Checksum::Unknown => {
+            let others = frame.total_len().saturating_sub(L4_AT) as u64 + u64::from(UDP);
+            ones_sum(frame.segments(), L4_AT - 8, others) == 0xffff
+        }
+        found => found == Checksum::Good,
+    }
+}
+
+/// Ones' complement sum of the bytes of all segments but the first `skip`, and of `others`.
+fn ones_sum<'a>(segments: impl Iterator<Item = &'a [u8]>, skip: usize, others: u64) -> u16 {
+    let bytes = segments.flatten().skip(skip).enumerate();
+    let mut sum = others + bytes.map(|(at, byte)| u64::from(*byte) << if at % 2 == 0 { 8 } else { 0 }).sum::<u64>();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    u16::try_from(sum).unwrap_or(u16::MAX)
 }
 
 /// Ones' complement sum in 16 bits (RFC 1071).

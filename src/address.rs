@@ -22,7 +22,7 @@ pub enum Address {
 /// | `mac=02:00:00:00:00:05` | the address that the simulated PF gives to the VF; one made up otherwise |
 /// | `link=NAME` | the other end of its wire is the next port with the same name; otherwise a traffic source |
 /// | `frame=1514` | length in bytes of the traffic source's frames, FCS not counted (60 to 9014); 60 otherwise |
-/// | others | the simulated device's own: `spoofchk=on` or `off` of igbvf, among others |
+/// | others | the simulated device's own: `spoofchk=on` or `off` of igbvf, `packed=on` of virtio-net, among others; a wrong one names all |
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SimAddress {
     text: String,

@@ -14,10 +14,11 @@ use vfwire_core::{
     error::{DmaError, PortError},
     event::PortEvent,
     pool::{Pool, PoolConfig},
-    port::{Granted, Intent, Link, Port, PortConfig, PortInfo, Queues, Rss},
+    port::{Granted, Intent, Link, Port, PortConfig, PortInfo, PortState, Queues, Rss},
     queue::{RxQueue, TxQueue},
     stats::PortStats,
 };
+use vfwire_recorder::FlightRecorder;
 use vfwire_spec::pci::PciId;
 use vfwire_vfio::{HugepageChoice, Vfio, VfioError, VfioOptions};
 
@@ -71,6 +72,7 @@ pub enum OpenError {
 pub struct Host {
     hugepages: HugepageChoice,
     machine: Option<Domain>,
+    flight: FlightRecorder,
 }
 
 #[derive(Debug)]
@@ -87,7 +89,7 @@ impl Host {
 
     /// A host whose DMA memory is made of these pages. Simulated ports need none and take no notice.
     pub fn with_pages(hugepages: HugepageChoice) -> Self {
-        Self { hugepages, machine: None }
+        Self { hugepages, ..Self::default() }
     }
 
     /// Opens the port at an address: `0000:3b:02.1`, or a simulated one ([`SimAddress`](crate::SimAddress)) such as `sim:igbvf`. The
@@ -100,22 +102,22 @@ impl Host {
         match (&address, self.machine.take()) {
             (Address::Pci(function), None) => {
                 let vfio = Vfio::new(VfioOptions { hugepages: self.hugepages, ..VfioOptions::default() });
-                let port = registry::probe(vfio.open(*function)?)?;
+                let port = registry::probe(vfio.open(*function)?, &self.flight)?;
                 self.machine = Some(Domain::Real(vfio));
                 Ok(DynPort { port, _machine: None })
             }
             (Address::Pci(function), Some(Domain::Real(vfio))) => {
                 let function = vfio.open(*function);
                 self.machine = Some(Domain::Real(vfio));
-                Ok(DynPort { port: registry::probe(function?)?, _machine: None })
+                Ok(DynPort { port: registry::probe(function?, &self.flight)?, _machine: None })
             }
             (Address::Sim(function), Some(Domain::Simulated(machine))) => {
                 self.machine = Some(Domain::Simulated(machine.clone()));
-                Ok(DynPort { port: registry::probe(machine.open(function)?)?, _machine: Some(machine) })
+                Ok(DynPort { port: registry::probe(machine.open(function)?, &self.flight)?, _machine: Some(machine) })
             }
             (Address::Sim(function), None) => {
                 let machine = Arc::new(Machine::new());
-                let port = registry::probe(machine.open(function)?)?;
+                let port = registry::probe(machine.open(function)?, &self.flight)?;
                 self.machine = Some(Domain::Simulated(machine.clone()));
                 Ok(DynPort { port, _machine: Some(machine) })
             }
@@ -139,6 +141,12 @@ impl Host {
         Pool::new(&*space, config)
     }
 
+    /// What the ports of this host and their devices said to one another lately: of those that are open, of those that were, and of those
+    /// that could not be opened. Always on; it has no frame in it.
+    pub fn flight_recorder(&self) -> FlightRecorder {
+        self.flight.clone()
+    }
+
     /// What a user should know of the memory in use: nothing with hugepages.
     pub fn memory_note(&self) -> Option<&'static str> {
         match &self.machine {
@@ -153,6 +161,13 @@ pub struct DynPort {
     port: BoxedPort,
     /// After the port, which speaks to its simulated PF when it is dropped.
     _machine: Option<Arc<Machine>>,
+}
+
+impl DynPort {
+    /// A port that needs nothing to be kept for it.
+    pub(crate) fn of(port: BoxedPort) -> Self {
+        Self { port, _machine: None }
+    }
 }
 
 impl Port for DynPort {
@@ -177,6 +192,10 @@ impl Port for DynPort {
 
     fn poll_control(&mut self) -> Result<Option<PortEvent>, PortError> {
         self.port.poll_control()
+    }
+
+    fn state(&self) -> PortState {
+        self.port.state()
     }
 
     fn link(&self) -> Link {

@@ -29,6 +29,7 @@
 //! |---|---|
 //! | `host`, `address` | opening ports, and what they are named by |
 //! | `registry` | which driver drives which function |
+//! | [`recording`] | what the flight recorder holds, for people and for replay |
 //! | `simulated` | the machine behind `sim:` addresses |
 //! | [`forward`] | the loop of a forwarder, with its stages and counters |
 //!
@@ -38,13 +39,27 @@ mod address;
 mod cycles;
 pub mod forward;
 mod host;
+mod inspect;
 mod registry;
 mod simulated;
+
+/// What a flight recorder holds: reading it, and telling it to people.
+pub mod recording {
+    pub use crate::inspect::{compare_model, describe, describe_model, describe_replay, replay};
+    pub use vfwire_recorder::{
+        file::{FileError, MAX_FILE_BYTES, decode, encode},
+        recording::*,
+        replay::{
+            Difference, Hunk, Report,
+            drive::{Answered, Disagreement},
+        },
+    };
+}
 
 pub use address::{Address, AddressError, SimAddress};
 pub use cycles::{cycles, reading_cycles};
 pub use host::{DynPort, Host, OpenError};
-pub use registry::{driver_of, drivers};
+pub use registry::{Supported, driver_of, drivers, supported};
 
 pub use vfwire_core::{
     burst::Burst,
@@ -54,9 +69,10 @@ pub use vfwire_core::{
     packet::{Packet, PacketMut},
     path::Path,
     pool::{BURST_MAX, BufCache, HEADROOM_BYTES, Pool, PoolConfig},
-    port::{Granted, Intent, Link, Port, PortConfig, PortInfo, Queues, Refusal, Setting},
+    port::{Feature, Granted, Intent, Link, Offload, Port, PortConfig, PortInfo, PortState, Queues, Refusal, Rss, Setting},
     queue::{RxQueue, TxQueue},
     stats::{DeviceStats, PortStats, RxStats, TxStats},
 };
+pub use vfwire_recorder::FlightRecorder;
 pub use vfwire_spec::{net::MacAddr, pci::PciId};
 pub use vfwire_vfio::{HugepageChoice, NetworkFunction, PciAddress, Sysfs, VfioError, network_functions};

@@ -6,18 +6,20 @@
 use crate::{
     address::{AddressError, SimAddress},
     host::OpenError,
+    inspect::{Language, MailboxWords, Registers},
 };
 use std::fmt;
 use vfwire_core::{
     bus::PciFunction,
     error::PortError,
     event::PortEvent,
-    port::{Driver, Granted, Intent, Link, Port, PortConfig, PortInfo, Queues, Rss},
+    port::{Driver, Feature, Granted, Intent, Link, Port, PortConfig, PortInfo, PortState, Queues, Rss},
     queue::{RxQueue, TxQueue},
     stats::PortStats,
 };
-use vfwire_sim::{IgbvfModel, IgbvfOptions, IxgbevfModel, IxgbevfOptions, SimFunction, SimHost, Wire};
-use vfwire_spec::{net::MacAddr, pci::PciId};
+use vfwire_recorder::{FlightRecorder, Recorded, RecordedPort};
+use vfwire_sim::{IgbvfModel, IgbvfOptions, IxgbevfModel, IxgbevfOptions, SimFunction, SimHost, VirtioNetModel, VirtioNetOptions, Wire};
+use vfwire_spec::{igbvf, ixgbevf, net::MacAddr, pci::PciId};
 
 macro_rules! drivers {
     ($($driver:ty),+ $(,)?) => {
@@ -32,11 +34,18 @@ macro_rules! drivers {
             &[$((<$driver>::NAME, <$driver>::IDS)),+]
         }
 
-        /// Makes a port of a function, with the driver that its id asks for.
-        pub(crate) fn probe<F: PciFunction>(function: F) -> Result<BoxedPort, OpenError> {
+        /// What every driver declares of itself.
+        pub fn supported() -> &'static [Supported] {
+            &[$(Supported { driver: <$driver>::NAME, devices: <$driver>::DEVICES, features: &<$driver>::SUPPORT }),+]
+        }
+
+        /// Makes a port of a function, with the driver that its id asks for. Its control path is recorded from here on.
+        pub(crate) fn probe<F: PciFunction>(function: F, flight: &FlightRecorder) -> Result<BoxedPort, OpenError> {
             let (address, id) = (function.address().to_owned(), function.id());
+            let recorder = flight.port(&address, id);
             $(if <$driver>::IDS.contains(&id) {
-                return match <$driver>::probe(function) {
+                let function = Recorded::new(function, recorder.clone());
+                return match RecordedPort::probe(recorder, <$driver>::NAME, || <$driver>::probe(function)) {
                     Ok(port) => Ok(Box::new(Erased(port))),
                     Err(source) => Err(OpenError::Port { address, source }),
                 };
@@ -46,7 +55,18 @@ macro_rules! drivers {
     };
 }
 
-drivers!(vfwire_igbvf::Igbvf, vfwire_ixgbevf::Ixgbevf);
+drivers!(vfwire_igbvf::Igbvf, vfwire_ixgbevf::Ixgbevf, vfwire_virtio_net::VirtioNet);
+
+/// What a driver declares of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Supported {
+    /// Its name.
+    pub driver: &'static str,
+    /// The devices that it drives.
+    pub devices: &'static str,
+    /// What it does about each feature, in the order of [`Feature::ALL`].
+    pub features: &'static [(Feature, &'static str)],
+}
 
 /// Plugs the simulated function that `wanted` describes into a simulated machine under a name, and opens it.
 pub(crate) fn plug(
@@ -67,9 +87,56 @@ pub(crate) fn plug(
             wanted.device.iter().try_for_each(|(option, value)| options.set(option, value)).map_err(refused)?;
             machine.add(name, IxgbevfModel::new(options), wire).open()
         }
-        other => return Err(refused(format!("there is no simulated `{other}`: the simulated functions are igbvf and ixgbevf"))),
+        "virtio-net" => {
+            let mut options = VirtioNetOptions { mac: Some(mac), ..VirtioNetOptions::default() };
+            wanted.device.iter().try_for_each(|(option, value)| options.set(option, value)).map_err(refused)?;
+            machine.add(name, VirtioNetModel::new(options), wire).open()
+        }
+        other => {
+            let functions = "the simulated functions are igbvf, ixgbevf and virtio-net";
+            return Err(refused(format!("there is no simulated `{other}`: {functions}")));
+        }
     };
     opened.map_err(|source| OpenError::Port { address: name.to_owned(), source: source.into() })
+}
+
+/// What a driver's registers and messages are called; nothing where nobody knows.
+pub(crate) fn language_of(driver: &str) -> Option<&'static Language> {
+    const IGBVF: Language = Language {
+        registers: Registers::InBar(igbvf::REGISTER_BAR, igbvf::regs::name_of),
+        mailbox: Some(MailboxWords {
+            bar: igbvf::REGISTER_BAR,
+            flags: igbvf::regs::VFMAILBOX.offset(),
+            memory: igbvf::regs::VMBMEM,
+            code_name: igbvf::control::code_name,
+            request: |message| format!("{:?}", igbvf::control::Request::decode(message)),
+        }),
+        not_replayed: None,
+    };
+    const IXGBEVF: Language = Language {
+        registers: Registers::InBar(ixgbevf::REGISTER_BAR, ixgbevf::regs::name_of),
+        mailbox: Some(MailboxWords {
+            bar: ixgbevf::REGISTER_BAR,
+            flags: ixgbevf::regs::VFMAILBOX.offset(),
+            memory: ixgbevf::regs::VFMBMEM,
+            code_name: ixgbevf::control::code_name,
+            request: |message| format!("{:?}", ixgbevf::control::Request::decode(message)),
+        }),
+        not_replayed: None,
+    };
+    const VIRTIO_NET: Language = Language {
+        registers: Registers::Virtio,
+        mailbox: None,
+        not_replayed: Some(
+            "a virtio-net device answers commands in DMA memory, which is never recorded: `vfwire inspect FILE` tells the rest, and --model compares it",
+        ),
+    };
+    match driver {
+        "igbvf" => Some(&IGBVF),
+        "ixgbevf" => Some(&IXGBEVF),
+        "virtio-net" => Some(&VIRTIO_NET),
+        _ => None,
+    }
 }
 
 /// A port of some driver on some bus.
@@ -105,6 +172,10 @@ impl<P: Port> Port for Erased<P> {
         self.0.poll_control()
     }
 
+    fn state(&self) -> PortState {
+        self.0.state()
+    }
+
     fn link(&self) -> Link {
         self.0.link()
     }
@@ -127,6 +198,14 @@ impl<P> fmt::Debug for Erased<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_driver_says_something_of_every_feature() {
+        for supported in supported() {
+            assert!(supported.features.iter().map(|(feature, _)| *feature).eq(Feature::ALL), "{}", supported.driver);
+            assert!(supported.features.iter().all(|(_, what)| what.len() > 1 && !what.contains('|')), "{}", supported.driver);
+        }
+    }
 
     #[test]
     fn every_id_has_one_driver() {

@@ -8,7 +8,7 @@ use std::{
 
 /// Fields of the summary, in the order in which they are printed.
 const FIELDS: [&str; 9] = ["version", "simulated", "mode", "burst", "elapsed_s", "frames_per_s", "cycles_per_frame", "mean_burst", "ports"];
-const PORT_FIELDS: [&str; 13] = [
+const PORT_FIELDS: [&str; 14] = [
     "address",
     "driver",
     "rx_path",
@@ -22,6 +22,7 @@ const PORT_FIELDS: [&str; 13] = [
     "tx_frames",
     "tx_bytes",
     "tx_dropped",
+    "reset_to_first_frame_us",
 ];
 
 fn vfwire(arguments: &str) -> Command {
@@ -97,6 +98,17 @@ fn the_summary_has_its_fields_in_order() {
     let summary: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(summary.as_object().map(serde_json::Map::len), Some(FIELDS.len()));
     assert_eq!(summary["ports"][1].as_object().map(serde_json::Map::len), Some(PORT_FIELDS.len()));
+}
+
+#[test]
+fn events_are_a_json_object_a_line() {
+    let (summary, said) = forward("--duration 300ms --port sim:igbvf");
+    let events: Vec<Value> =
+        said.lines().filter(|line| line.starts_with('{')).map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let [up] = &events[..] else { panic!("other events than LinkUp: {said}") };
+    assert_eq!((&up["event"], &up["port"]), (&"LinkUp".into(), &summary["ports"][0]["address"]));
+    assert!(up["monotonic_us"].as_u64().is_some_and(|time| time > 0), "{up}");
+    assert_eq!(summary["ports"][0]["reset_to_first_frame_us"]["count"], 0);
 }
 
 #[test]
@@ -337,4 +349,15 @@ fn list_prints_functions_or_that_there_are_none() {
     } else {
         assert_eq!(text.lines().count(), functions.len() + 1, "{text}");
     }
+}
+
+/// The README's table is what the drivers say of themselves.
+#[test]
+fn the_readme_has_the_table_of_what_is_supported() {
+    let output = run("list --supported");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let table = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(table.lines().count() > 9, "{table}");
+    let readme = include_str!("../README.md");
+    assert!(readme.contains(&format!("\n\n{table}\n")), "README.md has another table than `vfwire list --supported`:\n{table}");
 }

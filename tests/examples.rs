@@ -36,8 +36,21 @@ fn sim_pair_compares_every_frame() {
     assert!(said.contains("1000 frames of 200 bytes"), "{said}");
 }
 
-/// What `cargo xtask` runs, because it needs more than this machine: a guest with VFs, a device to measure on.
-const RUN_BY_XTASK: [&str; 2] = ["echo", "peer_bench"];
+#[test]
+fn rx_queues_shows_hashes_and_checksums() {
+    let said = run("rx_queues", &["--count", "3"]);
+    let frames: Vec<_> = said.lines().filter(|line| line.starts_with("queue 0 hash ")).collect();
+    assert!(frames.len() >= 3 && frames.iter().all(|line| line.contains(" ip Good l4 Good ")), "{said}");
+}
+
+#[test]
+fn tso_sends_a_super_frame() {
+    let said = run("tso", &["--payload", "20000", "--mss", "1000"]);
+    assert!(said.contains("1 frames of 20000 bytes of payload left for segments of 1000"), "{said}");
+}
+
+/// What `cargo xtask` runs, because it needs more than this machine: a guest with VFs, a device to measure on, minutes.
+const RUN_BY_XTASK: [&str; 3] = ["echo", "peer_bench", "soak"];
 
 #[test]
 fn every_example_is_run() {

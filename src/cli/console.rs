@@ -31,6 +31,12 @@ impl Console {
         say(text);
     }
 
+    /// A line that stays, for programs that read it: nothing is put before it.
+    pub(super) fn line(&mut self, text: &str) {
+        self.end_status();
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
     /// A line that stays, unless the same was said before.
     pub(super) fn say_once(&mut self, text: String) {
         if !self.said.contains(&text) {

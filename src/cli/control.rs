@@ -1,6 +1,6 @@
 //! The control thread of `vfwire forward`: looks after the ports, says what happens, and decides when it is over.
 
-use super::{Failure, console::Console, ports::Started, workers::Workers};
+use super::{Failure, console::Console, flight::FlightFile, ports::Started, watch::Watch, workers::Workers};
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
@@ -13,14 +13,12 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use vfwire::{Granted, Port, PortEvent, forward::LaneReader};
+use vfwire::forward::LaneReader;
 
 /// How often the ports are looked after.
 const PERIOD: Duration = Duration::from_millis(100);
 /// How often the status is shown.
 const STATUS_PERIOD: Duration = Duration::from_secs(1);
-/// Events of one port that are said at a time.
-const EVENTS_MAX: usize = 16;
 
 /// Whether a signal has asked the command to end.
 pub(super) struct Signals(Arc<AtomicBool>);
@@ -45,59 +43,32 @@ impl Signals {
 
 /// Looks after the ports until the time is over, a signal comes, or a port is gone. Gives why it must end in an error.
 pub(super) fn run(
-    started: &mut [Started],
+    (started, watches): (&mut [Started], &mut [Watch]),
     lanes: &[LaneReader],
     workers: &Workers,
-    signals: &Signals,
+    (signals, flight): (&Signals, &FlightFile),
     limit: Option<Duration>,
     console: &mut Console,
 ) -> Result<(), Failure> {
     let start = Instant::now();
     let mut status = Status::new(start);
+    let lanes_each = lanes.len() / started.len().max(1);
     while !signals.asked() {
-        let left = limit.map_or(PERIOD, |limit| limit.saturating_sub(start.elapsed()));
+        let period = watches.iter().filter_map(Watch::urgent_period).min().unwrap_or(PERIOD);
+        let left = limit.map_or(period, |limit| limit.saturating_sub(start.elapsed()));
         if left.is_zero() || workers.is_broken() {
             break;
         }
-        thread::sleep(left.min(PERIOD));
-        for port in &mut *started {
-            look_after(port, console)?;
+        thread::sleep(left.min(period));
+        flight.write_if_asked();
+        for ((port, watch), lanes) in started.iter_mut().zip(watches.iter_mut()).zip(lanes.chunks(lanes_each.max(1))) {
+            watch.look_after(port, lanes, console)?;
         }
         if status.is_due() {
             console.status(&status.next(started, lanes));
         }
     }
     Ok(())
-}
-
-/// Says what happened to a port. An error where it is gone.
-fn look_after(started: &mut Started, console: &mut Console) -> Result<(), Failure> {
-    let address = started.address().to_owned();
-    for _ in 0..EVENTS_MAX {
-        match started.port.poll_control() {
-            Ok(None) => return Ok(()),
-            Ok(Some(PortEvent::LinkUp { mbps: 0 })) => console.say(&format!("{address}: LinkUp")),
-            Ok(Some(PortEvent::LinkUp { mbps })) => console.say(&format!("{address}: LinkUp at {mbps} Mbit/s")),
-            Ok(Some(PortEvent::LinkDown)) => console.say(&format!("{address}: LinkDown")),
-            Ok(Some(PortEvent::ResetStarted { cause })) => console.say(&format!("{address}: ResetStarted: {cause}")),
-            Ok(Some(PortEvent::Recovered { granted })) => recovered(&address, &granted, console),
-            Ok(Some(PortEvent::Removed { cause })) => return Err(Failure::failed(format!("{address}: Removed: {cause}"))),
-            Ok(Some(other)) => console.say(&format!("{address}: {other:?}")),
-            Err(error) => {
-                // The port tries again by itself; the same news ten times a second helps nobody.
-                console.say_once(format!("{address}: {error}"));
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
-}
-
-fn recovered(address: &str, granted: &Granted, console: &mut Console) {
-    console.say(&format!("{address}: Recovered"));
-    for refusal in &granted.refused {
-        console.say_once(format!("{address}: {refusal}"));
-    }
 }
 
 /// The line of every second.

@@ -4,21 +4,32 @@ use super::{
     Failure,
     console::{self, Console},
     control::{self, Signals},
+    flight::FlightFile,
     notice,
     options::Options,
     ports::{self, Ports},
     print,
     summary::{self, Summary},
+    watch::Watch,
     workers::{self, Workers},
 };
 use std::time::Instant;
-use vfwire::Port;
+use vfwire::{Host, Port};
 
 /// The line that says that all queues run.
 const READY: &str = "forwarding";
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     options.check()?;
+    let mut host = Host::with_pages(options.pages());
+    let flight = FlightFile::open(options.flight_recorder.clone(), host.flight_recorder())?;
+    let result = forward(options, &mut host, &flight);
+    // The ports are closed by now, which is in it, too.
+    let written = flight.write();
+    result.and(written)
+}
+
+fn forward(options: &Options, host: &mut Host, flight: &FlightFile) -> Result<(), Failure> {
     let places = workers::places(options)?;
     let signals = Signals::catch()?;
     let mut console = Console::new();
@@ -27,17 +38,19 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         console.say(&note);
     }
 
-    let Ports { mut started, lanes, pool } = ports::start(options, &mut console)?;
+    let Ports { mut started, lanes, pool } = ports::start(options, host, &mut console)?;
     let readers: Vec<_> = lanes.iter().map(vfwire::forward::Lane::reader).collect();
     let workers = Workers::start(lanes, &pool, options.mode, &places)?;
     let start = Instant::now();
     console.say(READY);
-    let outcome = control::run(&mut started, &readers, &workers, &signals, options.duration.0, &mut console);
+    let mut watches: Vec<_> = started.iter().map(|_| Watch::new(options.json)).collect();
+    let ports = (&mut started[..], &mut watches[..]);
+    let outcome = control::run(ports, &readers, &workers, (&signals, flight), options.duration.0, &mut console);
     let elapsed = start.elapsed();
     console.end_status();
     let ended = workers.stop();
 
-    let summary = Summary::of(options, elapsed, &mut started, &readers);
+    let summary = Summary::of(options, elapsed, &mut started, &watches, &readers);
     summary::of_workers(&places, &readers).iter().for_each(|line| console.say(line));
     for mut port in started {
         if let Err(error) = port.port.stop() {

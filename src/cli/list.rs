@@ -2,7 +2,7 @@
 
 use super::{Failure, print};
 use std::fmt;
-use vfwire::{NetworkFunction, Sysfs, driver_of, drivers, network_functions};
+use vfwire::{NetworkFunction, Supported, Sysfs, driver_of, drivers, network_functions, supported};
 
 /// List the network functions of this machine: whose VF each is, what it is bound to, whether vfwire can drive it and, if not, why
 #[derive(clap::Args)]
@@ -10,6 +10,9 @@ pub(super) struct Options {
     /// Print a JSON array, an object a function
     #[arg(long)]
     json: bool,
+    /// Print what the drivers support, as a Markdown table, instead
+    #[arg(long, conflicts_with = "json")]
+    supported: bool,
 }
 
 /// One function, as `--json` prints it.
@@ -34,6 +37,9 @@ struct Row {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    if options.supported {
+        return print(SupportTable(supported()));
+    }
     let functions = network_functions(&Sysfs::default()).map_err(Failure::failed)?;
     let rows: Vec<_> = functions.into_iter().map(Row::of).collect();
     if options.json {
@@ -101,6 +107,25 @@ impl fmt::Display for Table<'_> {
             padded.join("  ").trim_end().to_owned()
         };
         f.write_str(&rows.iter().map(line).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+/// A row a feature, a column a driver.
+struct SupportTable<'a>(&'a [Supported]);
+
+impl fmt::Display for SupportTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |first: &str, cell: &dyn Fn(&Supported) -> String| {
+            let cells: Vec<_> = self.0.iter().map(cell).collect();
+            format!("| {first} | {} |", cells.join(" | "))
+        };
+        let head = line("", &|driver| format!("{}: {}", driver.driver, driver.devices)).replace("|  |", "| |");
+        let rule = format!("|{}", "---|".repeat(self.0.len() + 1));
+        write!(f, "{head}\n{rule}")?;
+        for (at, (feature, _)) in self.0.first().map_or(&[][..], |driver| driver.features).iter().enumerate() {
+            write!(f, "\n{}", line(feature.name(), &|driver| driver.features.get(at).map_or("", |(_, what)| what).to_owned()))?;
+        }
+        Ok(())
     }
 }
 

@@ -6,12 +6,15 @@
 
 mod console;
 mod control;
+mod flight;
 mod forward;
+mod inspect;
 mod list;
 mod notice;
 mod options;
 mod ports;
 mod summary;
+mod watch;
 mod workers;
 
 use clap::Parser;
@@ -33,6 +36,7 @@ struct Command {
 enum What {
     Forward(Box<options::Options>),
     List(list::Options),
+    Inspect(inspect::Options),
 }
 
 /// Runs the command that the process was started with.
@@ -40,6 +44,7 @@ pub(crate) fn run() -> ExitCode {
     let result = match Command::parse().what {
         What::Forward(options) => forward::run(&options),
         What::List(options) => list::run(&options),
+        What::Inspect(options) => inspect::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! What `vfwire forward` takes, and what of it is refused before anything is opened.
 
 use super::Failure;
-use std::{collections::BTreeSet, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, str::FromStr, time::Duration};
 use vfwire::{Address, BURST_MAX, HugepageChoice, Intent, MacAddr, Path};
 
 /// Forward frames: one port sends them back where they came from, two send each to the other
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     /// --workers above 1 the last ones that this process may use, else wherever the scheduler puts it]
     #[arg(long, value_name = "LIST")]
     pub(super) cores: Option<CoreList>,
-    /// Print the summary as one JSON object
+    /// Print the summary as one JSON object on stdout, and each event as one on stderr, a line each, with the time of CLOCK_MONOTONIC
     #[arg(long)]
     pub(super) json: bool,
     /// Longest payload of a frame in bytes, without Ethernet header and VLAN tag
@@ -68,6 +68,10 @@ pub(crate) struct Options {
     /// Compilation of the packet path: scalar, avx2, avx512 [default: the environment's VFWIRE_SIMD, else the fastest]
     #[arg(long, value_name = "NAME", value_parser = parse_path)]
     path: Option<Path>,
+    /// Write what the ports and their devices said to one another to this file: at the end, on a failure, and at SIGUSR1. It has no frames
+    /// in it; `vfwire inspect FILE` reads it
+    #[arg(long, value_name = "FILE")]
+    pub(super) flight_recorder: Option<PathBuf>,
 }
 
 /// What is done with frames.

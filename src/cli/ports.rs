@@ -33,8 +33,7 @@ pub(super) struct Ports {
 }
 
 /// Opens all ports, then starts them.
-pub(super) fn start(options: &Options, console: &mut Console) -> Result<Ports, Failure> {
-    let mut host = Host::with_pages(options.pages());
+pub(super) fn start(options: &Options, host: &mut Host, console: &mut Console) -> Result<Ports, Failure> {
     let addresses = addresses(options);
     let buffers = buffers(options, addresses.len())?;
     let ports = addresses.iter().map(|address| host.open(address)).collect::<Result<Vec<_>, _>>()?;
@@ -56,7 +55,7 @@ pub(super) fn start(options: &Options, console: &mut Console) -> Result<Ports, F
     for mut port in ports {
         let address = port.info().address.clone();
         let queues = port.start(&config).map_err(|error| Failure::of_port(&address, &error))?;
-        for refusal in &queues.granted.refused {
+        for refusal in queues.granted.missing() {
             console.say_once(format!("{address}: {refusal}"));
         }
         let pairs = usize::from(config.queue_pairs);

@@ -3,8 +3,10 @@
 use super::{
     options::Options,
     ports::{Started, leaves_by},
+    watch::Watch,
     workers::{Place, worker_of},
 };
+use hdrhistogram::Histogram;
 use std::{fmt, time::Duration};
 use vfwire::{
     Port,
@@ -46,18 +48,37 @@ struct PortSummary {
     tx_bytes: u64,
     /// Frames that were to leave by this port and did not: its ring stayed full, or no device can send them.
     tx_dropped: u64,
+    /// From the event ResetStarted to the first frame received after Recovered.
+    reset_to_first_frame_us: Quantiles,
+}
+
+/// A histogram in short: all zero where nothing was counted.
+#[derive(Clone, Copy, serde::Serialize)]
+struct Quantiles {
+    count: u64,
+    p50: u64,
+    p99: u64,
+    max: u64,
+}
+
+impl Quantiles {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram.value_at_quantile(quantile);
+        Self { count: histogram.len(), p50: at(0.5), p99: at(0.99), max: histogram.max() }
+    }
 }
 
 impl Summary {
     /// Of a run whose workers have ended, and whose ports are still there.
-    pub(super) fn of(options: &Options, elapsed: Duration, started: &mut [Started], readers: &[LaneReader]) -> Self {
+    pub(super) fn of(options: &Options, elapsed: Duration, started: &mut [Started], watches: &[Watch], readers: &[LaneReader]) -> Self {
         let lanes = &read(readers);
         let port_count = started.len();
         let dropped = |port: usize| {
             let leaving = lanes.iter().enumerate().filter(|(lane, _)| leaves_by(*lane, lanes.len(), port_count) == port);
             leaving.map(|(_, lane)| lane.dropped).sum::<u64>()
         };
-        let ports: Vec<_> = started.iter_mut().enumerate().map(|(at, port)| PortSummary::of(port, dropped(at))).collect();
+        let watched = started.iter_mut().zip(watches).enumerate();
+        let ports: Vec<_> = watched.map(|(at, (port, watch))| PortSummary::of(port, watch, dropped(at))).collect();
         let sum = |value: fn(&LaneStats) -> u64| lanes.iter().map(value).sum::<u64>();
         let frames = sum(|lane| lane.frames);
         let elapsed_s = elapsed.as_secs_f64();
@@ -95,7 +116,7 @@ pub(super) fn of_workers(places: &[Place], readers: &[LaneReader]) -> Vec<String
 }
 
 impl PortSummary {
-    fn of(started: &mut Started, dropped: u64) -> Self {
+    fn of(started: &mut Started, watch: &Watch, dropped: u64) -> Self {
         let stats = started.stats();
         let (rx, tx) = (stats.rx_total(), stats.tx_total());
         let (info, link) = (started.port.info(), started.port.link());
@@ -113,6 +134,7 @@ impl PortSummary {
             tx_frames: tx.frames,
             tx_bytes: tx.bytes,
             tx_dropped: dropped + tx.unsendable,
+            reset_to_first_frame_us: Quantiles::of(watch.reset_to_first_frame_us()),
         }
     }
 }
@@ -149,6 +171,12 @@ impl fmt::Display for Summary {
                 port.rx_frames, port.rx_bytes, port.rx_dropped, port.rx_errors
             )?;
             write!(f, "  tx {:>14} frames {:>17} bytes, {} dropped", port.tx_frames, port.tx_bytes, port.tx_dropped)?;
+            let Quantiles { count, p50, p99, max } = port.reset_to_first_frame_us;
+            if count > 0 {
+                let ms = |us: u64| us as f64 / 1e3;
+                let (p50, p99, max) = (ms(p50), ms(p99), ms(max));
+                write!(f, "\n  {count} resets, to the first frame: p50 {p50:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms")?;
+            }
             if at != last {
                 writeln!(f)?;
             }

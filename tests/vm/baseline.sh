@@ -1,10 +1,12 @@
 # The state that every scenario starts from: nothing of ours running, every PF up with MTU 1500 and two VFs that belong to vfio-pci,
-# no MAC given to a VF by its PF, hugepages reserved. Idempotent: it touches only what differs.
+# no MAC given to a VF by its PF, every virtio-net function with vfio-pci, hugepages reserved. Idempotent: it touches only what differs.
 # shellcheck source=tests/vm/functions.sh
 . /vm/functions.sh
-for pid in $(pidof vfwire echo); do kill -9 "$pid"; done
+for pid in $(pidof vfwire echo rx_queues tso); do kill -9 "$pid"; done
 ip -all netns delete
+ip link show bridge > /dev/null 2>&1 && ip link del bridge
 echo 128 > /proc/sys/vm/nr_hugepages
+for function in $(virtio_functions); do bind "$function" vfio-pci; done
 for pf in $(pfs); do
   net=$(ls "$pf/net")
   [ "$(cat "$pf/net/$net/mtu")" = 1500 ] || ip link set "$net" mtu 1500

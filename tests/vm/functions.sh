@@ -7,6 +7,9 @@ ip() { /usr/bin/ip "$@"; }
 # The sysfs folders of the 82576 PFs, in the order of their slots.
 pfs() { grep -l 0x10c9 $pci/*/device | while read -r file; do dirname "$file"; done; }
 
+# The addresses of the virtio-net functions, in the order of their slots.
+virtio_functions() { grep -l 0x1041 $pci/*/device | while read -r file; do basename "$(dirname "$file")"; done; }
+
 driver() { [ -e "$pci/$1/driver" ] && basename "$(readlink "$pci/$1/driver")"; }
 group() { basename "$(readlink "$pci/$1/iommu_group")"; }
 
@@ -19,8 +22,14 @@ bind() {
   [ "$(driver "$1")" = "$2" ] || { echo "could not bind $1 to $2"; return 1; }
 }
 
+# netdev FUNCTION: the name of the interface that a virtio-net function has with the kernel's driver.
+netdev() { ls $pci/"$1"/virtio*/net; }
+
 # alive PID: running, and not a zombie.
 alive() { [ -e "/proc/$1/stat" ] && ! grep -q ') Z ' "/proc/$1/stat"; }
+
+# The kernel's monotonic clock in nanoseconds. By built-in commands: a program that is started takes the emulation milliseconds.
+now_ns() { while read -r now _ ns _; do [ "$now" = now ] && echo "$ns" && break; done < /proc/timer_list; }
 
 # wait_for LIMIT_S COMMAND…: until the command succeeds.
 wait_for() {

@@ -6,7 +6,9 @@ use clap::Parser;
 
 mod aarch64;
 mod bench;
+mod fuzz;
 mod host;
+mod soak;
 mod test;
 mod tidy;
 mod vm;
@@ -20,6 +22,10 @@ enum Command {
     Tidy,
     /// Measure vfwire beside DPDK, draw the figures
     Bench(bench::Args),
+    /// Fuzz the drivers from the device's side, and everything that reads what others wrote
+    Fuzz(fuzz::Args),
+    /// Simulated ports under everything that can go wrong, and the command killed and started; looks for what leaks or drifts
+    Soak(soak::Args),
     /// Run the guest tests: a real kernel, real VFIO, emulated VFs
     Vm(vm::Args),
 }
@@ -29,6 +35,8 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Vm(args) => vm::run(&args),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::host::{self, Need};
-use crate::{aarch64, tidy};
+use crate::{aarch64, fuzz, tidy};
 
 /// More tests at once than CPUs: many of them sleep, because that is what their device's reset takes.
 const TEST_THREADS: &str = "8";
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Box::new(|| host::run(host::cargo(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", TEST_THREADS))),
         ),
         ("loom", Box::new(|| loom(metadata))),
+        ("fuzz", Box::new(fuzz::short)),
         ("library", Box::new(library_alone)),
         ("minimum-rust", Box::new(|| minimum_rust(metadata))),
         ("aarch64", Box::new(|| aarch64::run(metadata))),

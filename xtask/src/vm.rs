@@ -1,15 +1,22 @@
 //! `cargo xtask vm`: the judge that simulated hardware cannot be. A real kernel, real vfio-pci and an emulated IOMMU with 82576 virtual
-//! functions; the static `vfwire` runs in the guest, the other ends of the wires are here.
+//! functions and virtio-net functions; the static `vfwire` runs in the guest, the other ends of the wires are here.
 //!
-//! One boot serves all scenarios. Each starts from the same baseline and ends with a look at the kernel's and the device's complaints; after
-//! a failed one the guest is booted afresh, so that a failure stays alone.
+//! One boot serves all scenarios of one machine: those of virtio-net have one with more devices, whose tap devices need root here. Each
+//! starts from the same baseline and ends with a look at the kernel's and the device's complaints; after a failed one the guest is booted
+//! afresh, so that a failure stays alone.
 
+mod account;
+mod clock;
+mod devices;
 mod forwarder;
 mod guest;
 mod image;
 mod instructions;
 mod lab;
+mod load;
+mod namespace;
 mod qemu;
+mod qmp;
 mod scenarios;
 mod setup;
 mod stream;
@@ -21,11 +28,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use devices::Equipment;
 use lab::{Lab, Site};
 use scenarios::{SCENARIOS, Scenario};
 use setup::Kernel;
 
 use crate::host;
+
+/// Rounds of a scenario that has rounds, with `--long`.
+const ROUNDS_LONG: u32 = 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,7 +45,7 @@ pub(crate) struct Args {
     /// Show the scenarios and what each proves
     #[arg(long)]
     list: bool,
-    /// Run the long scenarios as well
+    /// Run the long scenarios as well, and more rounds of those that have rounds
     #[arg(long)]
     long: bool,
     /// Instead of scenarios, count the instructions that a frame takes, ours and DPDK's
@@ -52,6 +63,16 @@ pub(crate) struct Args {
     /// Run this shell script in the guest instead of scenarios, for at most a minute, and show what it says
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
+    /// Run the script in the guest that has virtio-net functions
+    #[arg(long, requires = "script")]
+    virtio: bool,
+}
+
+impl Args {
+    /// The machine that a script runs in.
+    fn equipment(&self) -> Equipment {
+        if self.virtio { Equipment::Virtio } else { Equipment::Pfs }
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -73,8 +94,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&logs)?;
     let initramfs = image::pack(checkout, &logs, &kernel, &programs, &args.overlay)?;
     let mut site = Site::new(kernel, initramfs, &folder, &logs);
+    if args.long {
+        site.rounds = ROUNDS_LONG;
+    }
     if let Some(script) = &args.script {
-        let exit = site.boot()?.guest.exit_of(&fs::read_to_string(script)?, Duration::from_secs(60))?;
+        let exit = site.boot(args.equipment())?.guest.exit_of(&fs::read_to_string(script)?, Duration::from_secs(60))?;
         println!("{}\nexit code {}", exit.output.trim_end(), exit.code);
         return Ok(fs::remove_dir_all(&logs)?);
     }
@@ -118,9 +142,9 @@ fn run_all(scenarios: &[&Scenario], site: &mut Site) -> Result<(u32, u32)> {
     let (mut passed, mut failed) = (0, 0);
     let mut running: Option<Lab> = None;
     for scenario in scenarios {
-        let mut lab = match running.take() {
+        let mut lab = match running.take().filter(|lab| lab.equipment == scenario.equipment) {
             Some(lab) => lab,
-            None => site.boot()?,
+            None => site.boot(scenario.equipment)?,
         };
         let start = Instant::now();
         let result = lab.run(scenario.run);

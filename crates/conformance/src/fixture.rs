@@ -2,6 +2,7 @@
 
 use vfwire_core::{
     bus::BarIndex,
+    meta::L4,
     port::{Driver, Port},
 };
 use vfwire_sim::{DeviceModel, SimFunction};
@@ -47,8 +48,29 @@ pub struct Traits {
     pub all_multicast_needs_trust: bool,
     /// Frames longer than the function's own MTU are not received, even where those of others are.
     pub limits_received_frames: bool,
-    /// Wrong UDP checksums are found; otherwise nothing is said of them.
-    pub finds_wrong_udp_checksums: bool,
+    /// The checksum of the IPv4 header is judged; otherwise nothing is said of it.
+    pub judges_ip_headers: bool,
+    /// Transport checksums that are found wrong where they are; nothing is said of other wrong ones.
+    pub finds_wrong: &'static [L4],
+    /// VLAN tags are taken out of received frames, into the metadata.
+    pub strips_tags: bool,
+    /// Frames shorter than 60 bytes leave padded to that.
+    pub pads_frames: bool,
+    /// The function counts frames and bytes by itself.
+    pub counts_frames: bool,
+    /// A completion that never comes hides those after it, until a reset: one word says how far the device is, or the next place is looked at.
+    pub lost_completion_hides_others: bool,
+}
+
+/// Frames that a device had and that came to nobody, by its own account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lost {
+    /// From the wire, not given to the driver: filtered, too long, without a queue that was on.
+    pub rx_frames: u64,
+    /// From the wire, for want of a descriptor.
+    pub no_descriptor_frames: u64,
+    /// From the driver, not given to the wire.
+    pub tx_frames: u64,
 }
 
 /// A simulated function and its driver.
@@ -71,6 +93,9 @@ pub trait Fixture: 'static {
 
     /// Frames that the device did not receive because they were not for it, or too long.
     fn filtered_frames(model: &Self::Model) -> u64;
+
+    /// What became of the frames that came to nobody.
+    fn lost_frames(model: &Self::Model) -> Lost;
 
     /// The link goes up or down.
     fn set_link(model: &mut Self::Model, up: bool);

@@ -20,14 +20,19 @@
 //! | [`counting`] | statistics; no allocation in a burst |
 //! | [`link`] | events and speed of the link |
 //! | [`life`] | start, stop, drop, wrong calls, wrong settings |
+//! | [`states`], [`failures`] | every edge of the life of a port |
 //! | [`removal`] | the function is taken away |
 //! | [`hostile`] | a device that writes what it should not |
 //! | [`recovery`], [`mailbox`] | the PF, where there is one |
+//! | [`faults`], [`faults_without_pf`] | something goes wrong at every step |
 //!
 //! Deliberately not here: what only one device does, and speed.
 
 pub mod bench;
 pub mod counting;
+pub mod failures;
+pub mod faults;
+pub mod faults_without_pf;
 pub mod filters;
 pub mod fixture;
 pub mod frames;
@@ -41,16 +46,18 @@ pub mod pressure;
 pub mod queues;
 pub mod recovery;
 pub mod removal;
+pub mod states;
 pub mod traffic;
 
-pub use fixture::{Fixture, Hostility, Options, PfFixture, Request, Traits};
+pub use fixture::{Fixture, Hostility, Lost, Options, PfFixture, Request, Traits};
 
 /// One test of every scenario for a fixture: of all groups, or of the groups that are named.
 #[macro_export]
 macro_rules! conformance {
     ($fixture:ident) => {
         $crate::conformance!(
-            $fixture: traffic, pressure, jumbo, filters, offloads, queues, counting, link, life, removal, hostile, recovery, mailbox
+            $fixture: traffic, pressure, jumbo, filters, offloads, queues, counting, link, life, states, removal, hostile, recovery, failures, mailbox,
+            faults
         );
     };
     ($fixture:ident: $($group:ident),+) => {
@@ -101,7 +108,7 @@ macro_rules! scenarios {
             received_frames_above_the_mtu_do_no_harm
             unsendable_frames_are_counted
             chains_of_many_segments
-            the_shortest_frames_are_padded
+            the_shortest_frames_are_sent
             the_longest_mtu_works
         );
     };
@@ -178,9 +185,27 @@ macro_rules! scenarios {
             a_port_describes_itself
         );
     };
+    (states $fixture:ident) => {
+        $crate::scenarios!(@ states $fixture:
+            start_and_stop
+            reset_and_recover
+            stop_in_a_reset
+            reset_in_a_reset
+            removed_from_every_state
+        );
+    };
+    (failures $fixture:ident) => {
+        $crate::scenarios!(@ failures $fixture:
+            a_recovery_that_never_succeeds_fails
+            a_failed_port_starts_again
+            a_failed_port_fails_to_start
+            a_failed_port_is_removed
+        );
+    };
     (removal $fixture:ident) => {
         $crate::scenarios!(@ removal $fixture:
             a_function_that_is_asked_back
+            an_error_of_the_bus_is_recovered_from
             a_stopped_port_is_asked_back
             a_function_that_is_gone
             a_function_gone_at_any_call
@@ -233,6 +258,18 @@ macro_rules! scenarios {
             a_new_start_demanded_during_a_request
         );
     };
+    (faults $fixture:ident) => {
+        $crate::scenarios!(@ faults $fixture:
+            every_fault_at_every_step
+            several_faults_at_random_steps
+        );
+    };
+    (faults_without_pf $fixture:ident) => {
+        $crate::scenarios!(@ faults_without_pf $fixture:
+            every_fault_at_every_step
+            several_faults_at_random_steps
+        );
+    };
 }
 
 #[cfg(test)]
@@ -250,10 +287,14 @@ mod tests {
             ("counting", include_str!("counting.rs")),
             ("link", include_str!("link.rs")),
             ("life", include_str!("life.rs")),
+            ("states", include_str!("states.rs")),
+            ("failures", include_str!("failures.rs")),
             ("removal", include_str!("removal.rs")),
             ("hostile", include_str!("hostile.rs")),
             ("recovery", include_str!("recovery.rs")),
             ("mailbox", include_str!("mailbox.rs")),
+            ("faults", include_str!("faults.rs")),
+            ("faults_without_pf", include_str!("faults_without_pf.rs")),
         ];
         let list = include_str!("lib.rs");
         for (group, source) in sources {

@@ -27,6 +27,11 @@ fn asking(datagram: &Datagram) -> TxOffload {
     if datagram.ipv6 { asked } else { asked.ipv4_checksum(14, l3_bytes) }
 }
 
+/// What the device says of a wrong checksum.
+fn wrong<F: Fixture>(l4: L4) -> Checksum {
+    if F::TRAITS.finds_wrong.contains(&l4) { Checksum::Bad } else { Checksum::Unknown }
+}
+
 /// Right checksums are found right and wrong ones wrong, each by itself; the frame is delivered either way.
 pub fn received_checksums_are_judged<F: Fixture>() {
     for setup in Setup::on_every_path::<F>() {
@@ -36,20 +41,20 @@ pub fn received_checksums_are_judged<F: Fixture>() {
             let good = datagram.frame(to, PEER);
             let got = bench.receive_of([good.clone()]).remove(0);
             assert_eq!(got.bytes, good);
-            let ip = if datagram.ipv6 { Checksum::Unknown } else { Checksum::Good };
+            let judged = |ip| if datagram.ipv6 || !F::TRAITS.judges_ip_headers { Checksum::Unknown } else { ip };
+            let ip = judged(Checksum::Good);
             assert_eq!((got.meta.ip_checksum, got.meta.l4_checksum), (ip, Checksum::Good), "{datagram:?}");
             let mut bad_l4 = good.clone();
             *bad_l4.last_mut().expect("it has a payload") ^= 0x10;
             let got = bench.receive_of([bad_l4.clone()]).remove(0);
             assert_eq!(got.bytes, bad_l4, "the application decides what becomes of it");
-            let is_found = datagram.l4 != L4::Udp || F::TRAITS.finds_wrong_udp_checksums;
-            let bad = if is_found { Checksum::Bad } else { Checksum::Unknown };
+            let bad = wrong::<F>(datagram.l4);
             assert_eq!((got.meta.ip_checksum, got.meta.l4_checksum), (ip, bad), "{datagram:?}");
             if !datagram.ipv6 {
                 let mut bad_ip = good.clone();
                 bad_ip[Datagram::IPV4_CHECKSUM_AT] ^= 0x10;
                 let got = bench.receive_of([bad_ip]).remove(0);
-                assert_eq!((got.meta.ip_checksum, got.meta.l4_checksum), (Checksum::Bad, Checksum::Good), "{datagram:?}");
+                assert_eq!((got.meta.ip_checksum, got.meta.l4_checksum), (judged(Checksum::Bad), Checksum::Good), "{datagram:?}");
             }
         }
         let got = bench.receive_of([frame(to, 60, 1)]).remove(0);
@@ -69,8 +74,10 @@ pub fn metadata_travels_with_the_frame<F: Fixture>() {
     use vfwire_core::queue::RxQueue as _;
     assert_eq!(bench.rx[0].rx_burst(&mut bench.cache, &mut burst), 3);
     let in_burst: Vec<_> = burst.iter_mut().map(|frame| frame.meta()).collect();
-    assert_eq!(in_burst.iter().map(|meta| meta.vlan_tci).collect::<Vec<_>>(), [Some(0x2064), None, None]);
-    assert_eq!(in_burst.iter().map(|meta| meta.l4_checksum).collect::<Vec<_>>(), [Checksum::Good, Checksum::Bad, Checksum::Unknown]);
+    let tag = F::TRAITS.strips_tags.then_some(0x2064);
+    assert_eq!(in_burst.iter().map(|meta| meta.vlan_tci).collect::<Vec<_>>(), [tag, None, None]);
+    let judged = [Checksum::Good, wrong::<F>(L4::Tcp), Checksum::Unknown];
+    assert_eq!(in_burst.iter().map(|meta| meta.l4_checksum).collect::<Vec<_>>(), judged);
     let packets: Vec<_> = (0..3).rev().map(|at| burst.swap_take(at)).collect();
     for (packet, meta) in packets.into_iter().rev().zip(&in_burst) {
         assert_eq!(packet.meta(), *meta, "in a packet");

@@ -10,7 +10,7 @@ use vfwire_core::{
     error::{BusError, PortError},
     event::PortEvent,
     meta::TxOffload,
-    port::Port,
+    port::{Port, PortState},
     queue::{RxQueue, TxQueue},
 };
 
@@ -32,29 +32,43 @@ fn use_everything<F: Fixture>(bench: &mut Bench<F>) {
 
 /// The kernel asks for the function back: the port lets go of it, says so once, and nothing follows.
 pub fn a_function_that_is_asked_back<F: Fixture>() {
-    for event in [BusEvent::RemoveRequested, BusEvent::Error] {
-        let mut bench = Setup::new::<F>().start::<F>();
-        bench.assert_traffic_flows(60);
-        bench.events();
-        bench.device.raise(event);
-        let events = bench.events();
-        assert!(matches!(&events[..], [PortEvent::Removed { cause }] if cause.len() > 10), "{events:?}");
-        let to = bench.mac();
-        bench.inject((0..10).map(|number| frame(to, 60, number)));
-        bench.settle();
-        use_everything(&mut bench);
-        bench.settle();
-        assert!(bench.sent().is_empty(), "it does not send any more");
-        bench.device.raise(event);
-        assert!(bench.events().is_empty(), "nothing follows Removed");
-        assert!(bench.port().apply(&vfwire_core::port::Intent::default()).is_err());
-        bench.close();
-        assert!(!bench.device.is_open());
-        bench.assert_all_home();
-        bench.probe().expect("given back, it can be opened again");
-        bench.start();
-        bench.assert_traffic_flows(60);
-    }
+    let mut bench = Setup::new::<F>().start::<F>();
+    bench.assert_traffic_flows(60);
+    bench.events();
+    bench.device.raise(BusEvent::RemoveRequested);
+    let events = bench.events();
+    assert!(matches!(&events[..], [PortEvent::Removed { cause }] if cause.len() > 10), "{events:?}");
+    let to = bench.mac();
+    bench.inject((0..10).map(|number| frame(to, 60, number)));
+    bench.settle();
+    use_everything(&mut bench);
+    bench.settle();
+    assert!(bench.sent().is_empty(), "it does not send any more");
+    bench.device.raise(BusEvent::RemoveRequested);
+    assert!(bench.events().is_empty(), "nothing follows Removed");
+    assert!(bench.port().apply(&vfwire_core::port::Intent::default()).is_err());
+    bench.close();
+    assert!(!bench.device.is_open());
+    bench.assert_all_home();
+    bench.probe().expect("given back, it can be opened again");
+    bench.start();
+    bench.assert_traffic_flows(60);
+}
+
+/// The bus reports an error of the function: the port resets it and recovers.
+pub fn an_error_of_the_bus_is_recovered_from<F: Fixture>() {
+    let mut bench = Setup::new::<F>().start::<F>();
+    bench.assert_traffic_flows(60);
+    bench.events();
+    bench.device.raise(BusEvent::Error);
+    let events = bench.events();
+    assert!(matches!(&events[..], [PortEvent::ResetStarted { cause }] if cause.len() > 10), "{events:?}");
+    assert_eq!(bench.port().state(), PortState::Resetting);
+    bench.await_recovered();
+    assert_eq!(bench.port().state(), PortState::Running);
+    bench.assert_traffic_flows(60);
+    bench.close();
+    bench.assert_all_home();
 }
 
 /// A port that does not run reports removal too.

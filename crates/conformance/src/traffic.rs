@@ -112,13 +112,14 @@ pub fn one_doorbell_a_burst<F: Fixture>() {
         assert_eq!(bench.tx[0].tx_burst(&mut bench.cache, &mut burst), count);
         assert_eq!(rings(&bench), (received.0, received.1 + 1), "a burst of {count}: one transmit doorbell");
         bench.settle();
-        let before = rings(&bench);
         for _ in 0..5 {
             assert_eq!(bench.rx[0].rx_burst(&mut bench.cache, &mut burst), 0);
             assert_eq!(bench.tx[0].tx_burst(&mut bench.cache, &mut burst), 0);
             bench.tx[0].reclaim(&mut bench.cache);
         }
-        assert_eq!(rings(&bench), before, "empty bursts ring no doorbell");
+        let (rx, tx) = rings(&bench);
+        assert_eq!(tx, received.1 + 1, "empty bursts ring no transmit doorbell");
+        assert!(rx <= before.0 + 1, "the device is told of fresh buffers at once or at the next call, and once");
         assert_eq!(bench.sent().len(), count);
     }
 }

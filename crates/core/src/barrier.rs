@@ -24,6 +24,23 @@ pub fn dma_read() {
     std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
 }
 
+/// Stores to DMA memory before this are seen by the device before loads of DMA memory after it are done: for the two sides of "I have
+/// written, do you still sleep?".
+#[inline(always)]
+pub fn dma_full() {
+    #[cfg(target_arch = "aarch64")]
+    outer_shareable_full();
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+}
+
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+#[expect(unsafe_code, reason = "the architecture has no safe intrinsic for an outer shareable barrier")]
+fn outer_shareable_full() {
+    // SAFETY: as below.
+    unsafe { std::arch::asm!("dmb osh", options(nostack, preserves_flags)) }
+}
+
 #[cfg(target_arch = "aarch64")]
 #[inline(always)]
 #[expect(unsafe_code, reason = "the architecture has no safe intrinsic for an outer shareable barrier")]

@@ -1,10 +1,32 @@
 //! The one contract of events: what a port tells its application, in this order and no other.
 //!
 //! `LinkUp` and `LinkDown` alternate. `ResetStarted` says that the queues give and take nothing from now on; the driver owns what
-//! follows, and it ends in `Recovered` (traffic flows again, and everything that had been asked for was asked for again) or in `Removed`.
-//! Nothing follows `Removed`: drop the queues and the port.
+//! follows, and it ends in `Recovered` (traffic flows again, and everything that had been asked for was asked for again), in `Failed` or in
+//! `Removed`. Nothing follows `Failed` until the port is stopped and started anew. Nothing follows `Removed`: drop the queues and the port.
 
 use crate::port::Granted;
+
+/// A step of a recovery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Step {
+    /// The device is to stop using the memory that it was given.
+    LetGo,
+    /// The device and its PF are asked for everything anew.
+    Negotiate,
+    /// The device is told of the rings, and the queues are enabled.
+    Enable,
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::LetGo => "while the device was to let go of its memory",
+            Self::Negotiate => "while the device and its PF were asked anew",
+            Self::Enable => "while the queues were set up anew",
+        })
+    }
+}
 
 /// Something happened to a port.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,6 +49,14 @@ pub enum PortEvent {
     Recovered {
         /// What became of everything that had been asked for.
         granted: Granted,
+    },
+    /// The device could not be set up again, or did not let go of its memory. The port is safe and moves nothing: stop it and start it anew,
+    /// or open it anew.
+    Failed {
+        /// At which step.
+        step: Step,
+        /// The last error.
+        cause: String,
     },
     /// The function is gone or must be given back: drop the queues and the port.
     Removed {

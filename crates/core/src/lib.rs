@@ -5,11 +5,12 @@
 //!
 //! | module | what it owns |
 //! |---|---|
-//! | [`bus`], [`bar`], [`dma`] | the seams to a device: its function, its registers, its memory |
+//! | [`bus`], [`bar`], [`dma`], [`cells`] | the seams to a device: its function, its registers, its memory |
 //! | [`barrier`] | the only memory barriers, for every architecture |
 //! | [`pool`], [`burst`], [`packet`], [`meta`] | buffers and the frames in them: what an application touches |
 //! | [`ring`], [`path`] | descriptor rings: the loops that every frame goes through, one compilation per instruction set |
-//! | [`queue`], [`gate`], [`port`], [`event`], [`stats`] | what a driver implements and an application calls |
+//! | [`port`], [`intent`], [`event`], [`queue`], [`stats`] | what an application calls and is told |
+//! | [`life`], [`gate`], [`tally`] | the life of a port, the same for every driver, and what a driver implements of it |
 //! | [`error`], [`poll`] | the closed list of errors; the one way to wait |
 
 #[cfg(feature = "audit")]
@@ -18,12 +19,16 @@ pub mod bar;
 pub mod barrier;
 pub mod burst;
 pub mod bus;
+pub mod cells;
+pub mod clock;
 pub mod dma;
 pub mod error;
 pub mod event;
 pub mod format;
 pub mod gate;
 mod home;
+pub mod intent;
+pub mod life;
 pub mod meta;
 pub mod packet;
 pub mod path;
@@ -34,3 +39,5 @@ pub mod queue;
 pub mod ring;
 pub mod stats;
 mod sync;
+pub mod tally;
+mod totals;

@@ -1,10 +1,7 @@
 //! The one way to wait: for something, at most so long.
 
-use crate::error::PortError;
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use crate::{clock, error::PortError};
+use std::time::Duration;
 
 /// What to wait for, for how long, and what to tell the user when it does not come.
 #[derive(Clone, Copy, Debug)]
@@ -26,17 +23,17 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// # Errors
 /// What `ready` returns, or [`PortError::Timeout`].
 pub fn poll_until<T>(wait: Wait, mut ready: impl FnMut() -> Result<Option<T>, PortError>) -> Result<T, PortError> {
-    let start = Instant::now();
+    let start = clock::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        let late = start.elapsed() >= wait.limit;
+        let late = clock::now() - start >= wait.limit;
         if let Some(value) = ready()? {
             return Ok(value);
         }
         if late {
             return Err(PortError::Timeout { what: wait.what, waited: wait.limit, remedy: wait.remedy });
         }
-        thread::sleep(pause);
+        clock::pause(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

@@ -97,6 +97,22 @@ impl Arena {
         std::ptr::slice_from_raw_parts_mut(start, (span & 0xffff) as usize)
     }
 
+    /// The 24 bytes before `offset_bytes` of a buffer. The caller owns it, and the offset is at least 24 and inside (as [`bytes`](Self::bytes)).
+    #[inline(always)]
+    pub(crate) fn ahead(&self, buffer: u32, offset_bytes: u32) -> [u64; 3] {
+        let from = self.bytes(buffer, (offset_bytes - 24) << 16 | 24).cast::<[u64; 3]>();
+        // SAFETY: the bytes are inside the buffer, which the caller owns; plain memory for as long.
+        unsafe { from.read_unaligned() }
+    }
+
+    /// Writes them.
+    #[inline(always)]
+    pub(crate) fn put_ahead(&self, buffer: u32, offset_bytes: u32, ahead: [u64; 3]) {
+        let to = self.bytes(buffer, (offset_bytes - 24) << 16 | 24).cast::<[u64; 3]>();
+        // SAFETY: as `ahead`.
+        unsafe { to.write_unaligned(ahead) };
+    }
+
     pub(crate) fn iova(&self) -> Iova {
         self.iova
     }
@@ -269,6 +285,15 @@ pub struct BufCache {
 impl BufCache {
     /// Free buffers at hand.
     pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Free buffers at hand, after more were fetched where there were fewer than `want`.
+    #[inline]
+    pub fn ready(&mut self, want: usize) -> usize {
+        if self.len < want {
+            self.refill(want);
+        }
         self.len
     }
 

@@ -13,84 +13,10 @@ use crate::{
     queue::{RxQueue, TxQueue},
     stats::PortStats,
 };
-use std::{collections::BTreeSet, fmt};
+use std::time::Duration;
 use vfwire_spec::{net::MacAddr, pci::PciId};
 
-/// What an application wants of a port, apart from what the device was told: after every reset it is asked for again.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Intent {
-    /// The address to have; nothing: the one that the PF gives, or a random local one where it gives none.
-    pub mac: Option<MacAddr>,
-    /// Longest payload of a frame in bytes, Ethernet header, VLAN tags and FCS not counted.
-    pub mtu_bytes: u16,
-    /// VLANs to join (ids 1 to 4094).
-    pub vlans: BTreeSet<u16>,
-    /// Multicast addresses to receive. A device may filter by a hash and let others through.
-    pub multicast: BTreeSet<MacAddr>,
-    /// Receive frames to every multicast address.
-    pub all_multicast: bool,
-    /// Receive frames to every address.
-    pub promiscuous: bool,
-}
-
-impl Default for Intent {
-    fn default() -> Self {
-        Self { mac: None, mtu_bytes: 1500, vlans: BTreeSet::new(), multicast: BTreeSet::new(), all_multicast: false, promiscuous: false }
-    }
-}
-
-/// One thing of an [`Intent`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Setting {
-    /// Its own address.
-    Mac(MacAddr),
-    /// Longest payload in bytes.
-    Mtu(u16),
-    /// A VLAN.
-    Vlan(u16),
-    /// The list of multicast addresses.
-    Multicast,
-    /// All multicast frames.
-    AllMulticast,
-    /// All frames.
-    Promiscuous,
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mac(mac) => write!(f, "MAC address {mac}"),
-            Self::Mtu(bytes) => write!(f, "MTU {bytes}"),
-            Self::Vlan(id) => write!(f, "VLAN {id}"),
-            Self::Multicast => f.write_str("the multicast list"),
-            Self::AllMulticast => f.write_str("all-multicast mode"),
-            Self::Promiscuous => f.write_str("promiscuous mode"),
-        }
-    }
-}
-
-/// A setting that did not come about.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
-    /// Which.
-    pub setting: Setting,
-    /// Who refused and what to do about it: advice that is true for this device.
-    pub remedy: String,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} was not granted: {}", self.setting, self.remedy)
-    }
-}
-
-/// What became of an [`Intent`]: everything that is not refused is in force.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Granted {
-    /// What the PF or the device refused.
-    pub refused: Vec<Refusal>,
-}
+pub use crate::intent::{Granted, Intent, Offload, Refusal, Setting};
 
 /// Shape of a start.
 #[derive(Clone, Debug)]
@@ -107,12 +33,22 @@ pub struct PortConfig {
     pub path: Option<Path>,
     /// What to ask of the PF and the device.
     pub intent: Intent,
+    /// How long a recovery may go on failing, once the PF answers and the queues are at rest, before the port is [`PortState::Failed`].
+    pub recovery_limit: Duration,
 }
 
 impl PortConfig {
-    /// One queue pair, 512 descriptors a ring, the fastest path, an ordinary MTU.
+    /// One queue pair, 512 descriptors a ring, the fastest path, an ordinary MTU, 10 s for a recovery.
     pub fn new(pool: &Pool) -> Self {
-        Self { pool: pool.clone(), queue_pairs: 1, rx_desc: 512, tx_desc: 512, path: None, intent: Intent::default() }
+        Self {
+            pool: pool.clone(),
+            queue_pairs: 1,
+            rx_desc: 512,
+            tx_desc: 512,
+            path: None,
+            intent: Intent::default(),
+            recovery_limit: Duration::from_secs(10),
+        }
     }
 
     /// The compilation of the packet path to be used.
@@ -141,6 +77,23 @@ pub struct PortInfo {
     pub max_mtu_bytes: u16,
     /// Whether it is simulated.
     pub simulated: bool,
+}
+
+/// Where a port is in its life: the diagram is in [`life`](crate::life).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PortState {
+    /// The device has let go of all memory; `start` begins anew.
+    Stopped,
+    /// Frames pass.
+    Running,
+    /// The device was reset, or is about to be: the queues come to rest, and the PF is waited for.
+    Resetting,
+    /// The device is being set up again.
+    Recovering,
+    /// Recovery failed for good: the event said why. `stop` and `start` try anew.
+    Failed,
+    /// The function is gone.
+    Removed,
 }
 
 /// State of the link.
@@ -211,6 +164,9 @@ pub trait Port: Send + 'static {
     /// [`PortError`] where recovery failed; it is tried again at later calls.
     fn poll_control(&mut self) -> Result<Option<PortEvent>, PortError>;
 
+    /// Where it is in its life.
+    fn state(&self) -> PortState;
+
     /// The link now.
     fn link(&self) -> Link;
 
@@ -226,12 +182,69 @@ pub trait Port: Send + 'static {
     }
 }
 
+/// Something that users look for in a driver: the rows of the table of `vfwire list --supported`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Feature {
+    /// Receive and transmit queues.
+    QueuePairs,
+    /// Greatest MTU, and what becomes of long frames.
+    Mtu,
+    /// Own MAC address, VLANs, multicast, all-multicast.
+    Filters,
+    /// Promiscuous mode.
+    Promiscuous,
+    /// Checksums.
+    Checksums,
+    /// TCP segmentation.
+    Tso,
+    /// Spreading frames over queues.
+    Rss,
+    /// Recovery from resets.
+    Recovery,
+    /// What has judged it.
+    Evidence,
+}
+
+impl Feature {
+    /// All of them, in the order of the table.
+    pub const ALL: [Self; 9] = [
+        Self::QueuePairs,
+        Self::Mtu,
+        Self::Filters,
+        Self::Promiscuous,
+        Self::Checksums,
+        Self::Tso,
+        Self::Rss,
+        Self::Recovery,
+        Self::Evidence,
+    ];
+
+    /// What the table calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::QueuePairs => "queue pairs",
+            Self::Mtu => "MTU",
+            Self::Filters => "own MAC, VLANs, multicast, all-multicast",
+            Self::Promiscuous => "promiscuous",
+            Self::Checksums => "checksums",
+            Self::Tso => "TSO",
+            Self::Rss => "RSS",
+            Self::Recovery => "recovery from a reset",
+            Self::Evidence => "evidence",
+        }
+    }
+}
+
 /// A driver: what the registry needs to know of it.
 pub trait Driver {
     /// Its name: `igbvf`.
     const NAME: &'static str;
     /// The functions that it drives.
     const IDS: &'static [PciId];
+    /// What those are called: `Intel 82576, I350`.
+    const DEVICES: &'static str;
+    /// What it does about each [`Feature`], one entry each.
+    const SUPPORT: [(Feature, &'static str); Feature::ALL.len()];
     /// Its ports.
     type Port<F: PciFunction>: Port;
 

@@ -1,6 +1,44 @@
 //! What a worker calls: receive and transmit queues.
 
-use crate::{burst::Burst, path::Path, pool::BufCache};
+use crate::{burst::Burst, path::Path, pool::BufCache, stats::CountersReader};
+
+/// Counters of a receive queue, by number.
+pub mod rx_counter {
+    /// Frames given to the application.
+    pub const FRAMES: usize = 0;
+    /// Their bytes.
+    pub const BYTES: usize = 1;
+    /// Frames that were dropped because they were damaged.
+    pub const ERRORS: usize = 2;
+    /// Calls that found no free buffer.
+    pub const STARVED_POLLS: usize = 3;
+    /// Frames that had arrived and were not fetched when the device was reset or stopped.
+    pub const LOST_IN_RESET: usize = 4;
+    /// How many there are.
+    pub const COUNT: usize = 5;
+}
+
+/// Counters of a transmit queue, by number.
+pub mod tx_counter {
+    /// Frames given to the device.
+    pub const FRAMES: usize = 0;
+    /// Their bytes.
+    pub const BYTES: usize = 1;
+    /// Frames that no device can send.
+    pub const UNSENDABLE: usize = 2;
+    /// Buffers that the device had when it was reset or stopped.
+    pub const LOST_IN_RESET: usize = 3;
+    /// Completions that name nothing that the device has.
+    pub const BAD_COMPLETIONS: usize = 4;
+    /// How many there are.
+    pub const COUNT: usize = 5;
+}
+
+/// A queue that counts.
+pub trait Counted<const N: usize> {
+    /// Its counters, for the port's statistics.
+    fn counters(&self) -> CountersReader<N>;
+}
 
 /// A receive queue. Owned by one worker.
 pub trait RxQueue: Send + 'static {

@@ -41,6 +41,8 @@ pub struct TxStats {
     pub unsendable: u64,
     /// Buffers that the device had when it was reset (one a frame, more where a frame spans several): their frames may or may not have left.
     pub lost_in_reset: u64,
+    /// Times that the device reported something done that it did not have. Not frames: the device is broken, or means harm.
+    pub bad_completions: u64,
 }
 
 /// What the function counted by itself, widened to 64 bits. Zero where it does not count.
@@ -91,6 +93,7 @@ impl PortStats {
             bytes: sum.bytes + queue.bytes,
             unsendable: sum.unsendable + queue.unsendable,
             lost_in_reset: sum.lost_in_reset + queue.lost_in_reset,
+            bad_completions: sum.bad_completions + queue.bad_completions,
         })
     }
 }

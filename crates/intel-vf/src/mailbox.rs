@@ -10,7 +10,8 @@
 
 use vfwire_core::{
     bar::{Bar, Regs},
-    error::{BusError, PortError},
+    error::BusError,
+    life::Setback,
     poll::{Wait, poll_until},
 };
 use vfwire_spec::{
@@ -28,26 +29,6 @@ pub struct MailboxAt {
     pub flags: Reg<u32, RwClearOnRead>,
     /// VMBMEM, VFMBMEM: the memory.
     pub memory: RegArray<u32, Rw>,
-}
-
-/// Why a request was not answered.
-#[derive(Debug)]
-pub enum Setback {
-    /// The PF has forgotten this VF, or is in reset: begin again with RESET. Says how it was noticed.
-    BeginAgain(&'static str),
-    /// Everything else.
-    Failed(PortError),
-}
-
-impl From<PortError> for Setback {
-    fn from(error: PortError) -> Self {
-        Self::Failed(error)
-    }
-}
-impl From<BusError> for Setback {
-    fn from(error: BusError) -> Self {
-        Self::Failed(error.into())
-    }
 }
 
 /// What a PF has to say unasked.
@@ -141,7 +122,7 @@ impl<B: Bar> Mailbox<B> {
     /// Asks the PF and waits for its answer, which may be a refusal.
     ///
     /// # Errors
-    /// [`Setback::BeginAgain`] where the PF no longer knows this VF; [`PortError::Timeout`] where no answer came; [`BusError::Gone`].
+    /// [`Setback::BeginAgain`] where the PF no longer knows this VF; [`PortError::Timeout`](vfwire_core::error::PortError::Timeout) where no answer came; [`BusError::Gone`].
     pub fn request(&mut self, message: &Message, wait: Wait) -> Result<Reply, Setback> {
         let mut sent = false;
         poll_until(wait, || Ok(self.pursue(message, &mut sent)?))?.map_err(Setback::BeginAgain)
@@ -152,9 +133,9 @@ impl<B: Bar> Mailbox<B> {
         // RESET is what one sends to a PF that has forgotten: nothing but its own answer ends it.
         let begins = message.header().code() == RESET;
         if self.flags()? & RSTI != 0 {
-            // Whatever lies in the memory is lost.
-            *sent = false;
-            return Ok((!begins).then_some(Err(IN_RESET)));
+            // Whatever lies in the memory is lost; a RESET that was sent is not answered any more.
+            let was_sent = std::mem::take(sent);
+            return Ok((!begins || was_sent).then_some(Err(IN_RESET)));
         }
         match self.receive()?.map(FromPf::decode) {
             Some(FromPf::Control { clear_to_send: false }) if !begins => return Ok(Some(Err(FORGOTTEN))),
@@ -223,6 +204,7 @@ mod tests {
         sync::{Arc, Mutex},
         time::Duration,
     };
+    use vfwire_core::error::PortError;
     use vfwire_spec::{
         intel::mailbox::{Header, PFU, Verdict},
         reg::MmioWord,

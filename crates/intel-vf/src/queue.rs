@@ -13,40 +13,10 @@ use vfwire_core::{
     gate::{Pass, Turn},
     path::{Isa, Kernel, Path},
     pool::BufCache,
-    queue::{RxQueue, TxQueue},
+    queue::{Counted, RxQueue, TxQueue, rx_counter, tx_counter},
     ring::{NotSimple, RxRing, Taken, TxRing, Unusual},
     stats::{Counters, CountersReader},
 };
-
-/// Counters of a receive queue, by number.
-pub mod rx_counter {
-    /// Frames given to the application.
-    pub const FRAMES: usize = 0;
-    /// Their bytes.
-    pub const BYTES: usize = 1;
-    /// Frames that were dropped because they were damaged.
-    pub const ERRORS: usize = 2;
-    /// Calls that found no free buffer.
-    pub const STARVED_POLLS: usize = 3;
-    /// Frames that had arrived and were not fetched when the device was reset or stopped.
-    pub const LOST_IN_RESET: usize = 4;
-    /// How many there are.
-    pub const COUNT: usize = 5;
-}
-
-/// Counters of a transmit queue, by number.
-pub mod tx_counter {
-    /// Frames given to the device.
-    pub const FRAMES: usize = 0;
-    /// Their bytes.
-    pub const BYTES: usize = 1;
-    /// Frames that no device can send.
-    pub const UNSENDABLE: usize = 2;
-    /// Buffers that the device had when it was reset or stopped.
-    pub const LOST_IN_RESET: usize = 3;
-    /// How many there are.
-    pub const COUNT: usize = 4;
-}
 
 /// A receive queue.
 // Queues are written at every burst, each by its own worker: no two share a pair of cache lines (which some processors fetch together).
@@ -68,11 +38,6 @@ impl<B: Bar, F: RxFormat> AdvRx<B, F> {
             doorbell.ring(ring.tail());
         }
         Self { ring, doorbell, pass, path, counters: Counters::new() }
-    }
-
-    /// For the port's statistics.
-    pub fn counters(&self) -> CountersReader<{ rx_counter::COUNT }> {
-        self.counters.reader()
     }
 
     /// The gate is not open: does what it asks for. True where the queue may go on.
@@ -139,6 +104,12 @@ impl<B: Bar, F: RxFormat> AdvRx<B, F> {
     }
 }
 
+impl<B, F> Counted<{ rx_counter::COUNT }> for AdvRx<B, F> {
+    fn counters(&self) -> CountersReader<{ rx_counter::COUNT }> {
+        self.counters.reader()
+    }
+}
+
 impl<B: Bar, F: RxFormat> RxQueue for AdvRx<B, F> {
     #[inline(always)]
     fn rx_burst(&mut self, cache: &mut BufCache, out: &mut Burst) -> usize {
@@ -188,11 +159,6 @@ impl<B: Bar, F: TxFormat> AdvTx<B, F> {
     /// A queue of a ring that the device is told of.
     pub fn new(ring: TxRing<F>, doorbell: Doorbell<B>, pass: Pass, path: Path) -> Self {
         Self { ring, doorbell, pass, path, counters: Counters::new() }
-    }
-
-    /// For the port's statistics.
-    pub fn counters(&self) -> CountersReader<{ tx_counter::COUNT }> {
-        self.counters.reader()
     }
 
     /// The gate is not open: does what it asks for. True where the queue may go on.
@@ -248,6 +214,12 @@ impl<B: Bar, F: TxFormat> AdvTx<B, F> {
         self.counters.add::<{ tx_counter::BYTES }>(sent.bytes);
         self.counters.add::<{ tx_counter::UNSENDABLE }>(sent.dropped);
         sent.frames
+    }
+}
+
+impl<B, F> Counted<{ tx_counter::COUNT }> for AdvTx<B, F> {
+    fn counters(&self) -> CountersReader<{ tx_counter::COUNT }> {
+        self.counters.reader()
     }
 }
 

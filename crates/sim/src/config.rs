@@ -1,8 +1,12 @@
-//! Configuration space of a simulated function: a type 0 header, of which a driver may write the command register.
+//! Configuration space of a simulated function: a type 0 header, of which a driver may write the command register, and capabilities.
 
 use vfwire_spec::pci::{
-    CLASS_CODE, COMMAND, COMMAND_BUS_MASTER, COMMAND_INTX_DISABLE, COMMAND_MEMORY, CONFIG_BYTES, DEVICE_ID, PciId, VENDOR_ID,
+    CAPABILITIES_POINTER, CAPABILITY_NEXT, CLASS_CODE, COMMAND, COMMAND_BUS_MASTER, COMMAND_INTX_DISABLE, COMMAND_MEMORY, CONFIG_BYTES,
+    DEVICE_ID, PciId, STATUS, STATUS_CAPABILITY_LIST, VENDOR_ID,
 };
+
+/// Where capabilities begin: behind the header (PCI Local Bus 3.0, 6.7).
+const CAPABILITIES_AT: u16 = 0x40;
 
 /// The bits of the command register that take.
 const COMMAND_WRITABLE: u16 = COMMAND_MEMORY | COMMAND_BUS_MASTER | COMMAND_INTX_DISABLE;
@@ -11,11 +15,21 @@ const COMMAND_WRITABLE: u16 = COMMAND_MEMORY | COMMAND_BUS_MASTER | COMMAND_INTX
 pub(crate) struct ConfigSpace([u8; CONFIG_BYTES as usize]);
 
 impl ConfigSpace {
-    pub(crate) fn new(id: PciId, class: u32) -> Self {
+    /// `capabilities` follow one another behind the header; they must fit.
+    pub(crate) fn new(id: PciId, class: u32, capabilities: &[Vec<u8>]) -> Self {
         let mut space = Self([0; CONFIG_BYTES as usize]);
         space.put(VENDOR_ID, &id.vendor.to_le_bytes());
         space.put(DEVICE_ID, &id.device.to_le_bytes());
         space.put(CLASS_CODE, &class.to_le_bytes()[..3]);
+        let (mut pointer, mut at) = (CAPABILITIES_POINTER, CAPABILITIES_AT);
+        for capability in capabilities {
+            space.put(STATUS, &STATUS_CAPABILITY_LIST.to_le_bytes());
+            space.put(pointer, &at.to_le_bytes()[..1]);
+            space.put(at, capability);
+            space.put(at + CAPABILITY_NEXT, &[0]);
+            pointer = at + CAPABILITY_NEXT;
+            at += u16::try_from(capability.len().next_multiple_of(4)).expect("a capability is shorter than configuration space");
+        }
         space
     }
 
@@ -71,7 +85,7 @@ mod tests {
 
     #[test]
     fn only_the_command_register_takes() {
-        let mut space = ConfigSpace::new(PciId::intel(0x10ca), 0x02_0000);
+        let mut space = ConfigSpace::new(PciId::intel(0x10ca), 0x02_0000, &[]);
         assert_eq!(space.read(0, 4), Some(0x10ca_8086));
         assert_eq!(space.read(0x8, 4), Some(0x0200_0000));
         space.write(0, 4, 0).expect("inside");
@@ -85,9 +99,18 @@ mod tests {
 
     #[test]
     fn the_end_is_an_end() {
-        let mut space = ConfigSpace::new(PciId::intel(0x10ca), 0x02_0000);
+        let mut space = ConfigSpace::new(PciId::intel(0x10ca), 0x02_0000, &[]);
         assert_eq!(space.read(255, 1), Some(0));
         assert_eq!(space.read(255, 2), None);
         assert_eq!(space.write(256, 1, 0), None);
+    }
+
+    #[test]
+    fn capabilities_form_a_list() {
+        let space = ConfigSpace::new(PciId::intel(0x10ca), 0x02_0000, &[vec![9, 0xff, 5, 1, 2], vec![0x11, 0xff]]);
+        assert_eq!((space.read(6, 2), space.read(0x34, 1)), (Some(0x10), Some(0x40)));
+        assert_eq!(space.read(0x40, 4), Some(0x01_05_48_09));
+        assert_eq!((space.read(0x44, 4), space.read(0x48, 4)), (Some(2), Some(0x11)));
+        assert_eq!(ConfigSpace::new(PciId::intel(0x10ca), 0x02_0000, &[]).read(6, 2), Some(0));
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     function::SimFunction,
     iommu::{Iommu, View},
     lock,
-    model::{DeviceModel, Doorbell, DoorbellAt},
+    model::{DeviceModel, DoorbellAt},
     wire::Wire,
 };
 use std::{
@@ -40,17 +40,18 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn new(address: &str, iommu: Arc<Iommu>, model: Arc<Mutex<dyn DeviceModel>>, wire: Box<dyn Wire>) -> Self {
-        let (id, class, doorbells) = {
+        let (config, doorbells) = {
             let model = lock(&model);
-            (model.id(), model.class(), model.doorbells())
+            (ConfigSpace::new(model.id(), model.class(), &model.capabilities()), model.doorbells())
         };
+        let id = lock(&model).id();
         Self {
             address: address.into(),
             id,
             iommu,
             model,
             doorbells,
-            config: Mutex::new(ConfigSpace::new(id, class)),
+            config: Mutex::new(config),
             events: Mutex::default(),
             open: AtomicBool::new(false),
             gone: AtomicBool::new(false),
@@ -82,8 +83,20 @@ impl Slot {
         lock(&self.config).reset();
     }
 
-    pub(crate) fn doorbell(&self, bar: BarIndex, offset: u32) -> Option<&Doorbell> {
-        self.doorbells.iter().find(|at| at.offset == offset && at.bar == bar).map(|at| &*at.doorbell)
+    pub(crate) fn doorbell(&self, bar: BarIndex, offset: u32) -> Option<&DoorbellAt> {
+        self.doorbells.iter().find(|at| at.offset == offset && at.bar == bar)
+    }
+
+    /// A register access, and the work on memory that it sets off.
+    pub(crate) fn access<T>(&self, access: impl FnOnce(&mut dyn DeviceModel) -> T) -> T {
+        self.with_model(|model| {
+            let answer = access(model);
+            if model.has_to_serve() && lock(&self.config).is_bus_master() {
+                let map = self.iommu.snapshot();
+                model.serve(&View::new(&map, &self.address)).unwrap_or_else(|fault| self.iommu.record(fault));
+            }
+            answer
+        })
     }
 
     /// One pass of the device. Says whether anything moved.
@@ -138,6 +151,8 @@ impl<M: DeviceModel> SimDevice<M> {
         }
         self.slot.reset();
         lock(&self.slot.config).set_bus_master();
+        // What was reported to an earlier holder is not for this one.
+        lock(&self.slot.events).clear();
         Ok(SimFunction::new(Arc::clone(&self.slot)))
     }
 
@@ -163,7 +178,7 @@ impl<M: DeviceModel> SimDevice<M> {
 
     /// How often the doorbell at `offset` of `bar` was rung since the device was added; 0 where there is none.
     pub fn doorbell_rings(&self, bar: BarIndex, offset: u32) -> u64 {
-        self.slot.doorbell(bar, offset).map_or(0, Doorbell::rings)
+        self.slot.doorbell(bar, offset).map_or(0, |at| at.doorbell.rings())
     }
 
     /// Somebody holds the function.

@@ -115,7 +115,7 @@ impl Bar for SimBar {
         if self.slot.is_gone() {
             return V::ALL_ONES;
         }
-        V::from_u64(self.slot.with_model(|model| model.mmio_read(self.index, offset, Width::of_bytes(V::BYTES))))
+        V::from_u64(self.slot.access(|model| model.mmio_read(self.index, offset, Width::of_bytes(V::BYTES))))
     }
 
     fn write<V: MmioWord>(&self, offset: u32, value: V) {
@@ -123,13 +123,13 @@ impl Bar for SimBar {
         if self.slot.is_gone() {
             return;
         }
-        if V::BYTES == 4
-            && let Some(doorbell) = self.slot.doorbell(self.index, offset)
+        if let Some(at) = self.slot.doorbell(self.index, offset)
+            && at.width == Width::of_bytes(V::BYTES)
             && let Ok(tail) = u32::try_from(value.to_u64())
         {
-            doorbell.ring(tail);
+            at.doorbell.ring(tail);
             return;
         }
-        self.slot.with_model(|model| model.mmio_write(self.index, offset, Width::of_bytes(V::BYTES), value.to_u64()));
+        self.slot.access(|model| model.mmio_write(self.index, offset, Width::of_bytes(V::BYTES), value.to_u64()));
     }
 }

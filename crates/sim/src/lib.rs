@@ -13,11 +13,13 @@
 //! | [`wire`] | what a device sends to and receives from: a link, a traffic source, a test |
 //! | [`frame`] | what devices do to frames: header parsing, checksums, receive-side scaling |
 //! | [`models`] | the devices |
+//! | [`faulty`] | any of them, with something going wrong at a chosen step |
 //!
 //! Deliberately not here: interrupts, timing (a device does its work when it is stepped), the PF as a function of its own.
 
 pub mod device;
 pub mod fault;
+pub mod faulty;
 pub mod frame;
 pub mod function;
 pub mod host;
@@ -32,11 +34,13 @@ mod memory;
 
 pub use device::SimDevice;
 pub use fault::{DmaFault, FaultKind};
+pub use faulty::{Damage, Fault, Faulty, Schedule, StepKind};
 pub use function::{SimBar, SimFunction};
 pub use host::SimHost;
 pub use model::{DeviceModel, Doorbell, DoorbellAt, HostMemory, Width};
 pub use models::igbvf::{IgbvfModel, IgbvfOptions};
 pub use models::ixgbevf::{IxgbevfModel, IxgbevfOptions};
+pub use models::virtio_net::{VirtioNetModel, VirtioNetOptions};
 pub use thread::SimThread;
 pub use wire::{Link, TestWire, TrafficConfig, TrafficCounters, TrafficSource, Wire};
 

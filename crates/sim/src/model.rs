@@ -11,6 +11,7 @@ use std::sync::{
 };
 use vfwire_core::bus::BarIndex;
 use vfwire_spec::pci::{CLASS_ETHERNET, PciId};
+use vm_memory::VolatileSlice;
 
 /// A device: registers, and what it does when it is stepped.
 pub trait DeviceModel: Send + 'static {
@@ -25,6 +26,11 @@ pub trait DeviceModel: Send + 'static {
     /// Length of a BAR in bytes, where the device has it.
     fn bar_len_bytes(&self, bar: BarIndex) -> Option<u32>;
 
+    /// Its capabilities, in the order of the list, each from its ID on; what points to the next is filled in. Asked once, as the doorbells.
+    fn capabilities(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
     /// Its doorbells. Asked once, when the device is added to a host; writes to them never reach `mmio_write`.
     fn doorbells(&self) -> Vec<DoorbellAt> {
         Vec::new()
@@ -35,6 +41,21 @@ pub trait DeviceModel: Send + 'static {
 
     /// Writes a register. `offset` is inside the BAR and a multiple of `width`.
     fn mmio_write(&mut self, bar: BarIndex, offset: u32, width: Width, value: u64);
+
+    /// A register access has set off work on memory that does not wait for a step, see [`serve`](Self::serve).
+    fn has_to_serve(&self) -> bool {
+        false
+    }
+
+    /// Does that work, right after the register access. So a driver that waits for the answer to a command, in the only thread and reading
+    /// a register meanwhile, gets there.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    fn serve(&mut self, memory: &dyn HostMemory) -> Result<(), DmaFault> {
+        let _ = memory;
+        Ok(())
+    }
 
     /// Does a bounded amount of the work that waits: sends what was posted, receives what arrived. Says whether anything moved.
     ///
@@ -71,6 +92,12 @@ pub trait HostMemory {
     /// # Errors
     /// As [`write`](Self::write).
     fn write_back(&self, iova: u64, words: [u64; 2]) -> Result<(), DmaFault>;
+
+    /// The memory itself, for accesses that must be of one width and in an order: a write where `write` says so, otherwise a read.
+    ///
+    /// # Errors
+    /// [`DmaFault`] where the device may not make the access.
+    fn slice(&self, iova: u64, len_bytes: usize, write: bool) -> Result<VolatileSlice<'_>, DmaFault>;
 }
 
 /// Width of a register access.
@@ -100,6 +127,21 @@ impl Width {
             _ => panic!("a register access is 1, 2, 4 or 8 bytes wide"),
         }
     }
+
+    /// In bytes.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Byte => 1,
+            Self::Half => 2,
+            Self::Word => 4,
+            Self::Double => 8,
+        }
+    }
+
+    /// What a read gives that nobody answers.
+    pub const fn all_ones(self) -> u64 {
+        u64::MAX >> (64 - 8 * self.bytes())
+    }
 }
 
 /// A doorbell and where it is.
@@ -109,6 +151,8 @@ pub struct DoorbellAt {
     pub bar: BarIndex,
     /// At which offset, in bytes.
     pub offset: u32,
+    /// How wide its writes are. Others go to [`DeviceModel::mmio_write`].
+    pub width: Width,
     /// The doorbell, which the model keeps a handle of.
     pub doorbell: Arc<Doorbell>,
 }
@@ -137,9 +181,9 @@ impl Doorbell {
         if value != 0 && value >= limit && limit != Self::ANYTHING {
             let _ = self.misuse.compare_exchange(0, u64::from(value) + 1, Ordering::Relaxed, Ordering::Relaxed);
         }
-        self.rings.fetch_add(1, Ordering::Relaxed);
-        // Pairs with `value`: what the driver stored to its ring before is seen by a step that sees this tail.
+        // Both pair with their readers: what the driver stored to its ring before is seen by a step that sees this tail, or this count.
         self.value.store(value, Ordering::Release);
+        self.rings.fetch_add(1, Ordering::Release);
     }
 
     /// The last value written.
@@ -149,7 +193,7 @@ impl Doorbell {
 
     /// How often it was written since the device was made.
     pub fn rings(&self) -> u64 {
-        self.rings.load(Ordering::Relaxed)
+        self.rings.load(Ordering::Acquire)
     }
 
     /// From now on values below `limit` are good.

@@ -8,7 +8,8 @@
 //! - [`net`] and [`pci`]: what every NIC needs of Ethernet and of PCI Express;
 //! - [`intel`]: what Intel's 1 and 10 gigabit VFs share: advanced descriptors and the mailbox;
 //! - [`igbvf`]: the VF of the 82576 and I350;
-//! - [`ixgbevf`]: the VF of the 82599, X540, X550 and E610.
+//! - [`ixgbevf`]: the VF of the 82599, X540, X550 and E610;
+//! - [`virtio`]: virtio-net over PCI.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -21,3 +22,4 @@ pub mod ixgbevf;
 pub mod net;
 pub mod pci;
 pub mod reg;
+pub mod virtio;

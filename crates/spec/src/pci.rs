@@ -64,6 +64,8 @@ pub const CAPABILITY_NEXT: u16 = 1;
 pub const MAX_CAPABILITIES: u16 = (CONFIG_BYTES - 64) / 4;
 /// Capability ID of MSI (PCI Local Bus 3.0, appendix H).
 pub const CAPABILITY_MSI: u8 = 0x05;
+/// Capability ID of what the vendor defines (PCI Local Bus 3.0, appendix H).
+pub const CAPABILITY_VENDOR: u8 = 0x09;
 /// Capability ID of PCI Express (PCI Local Bus 3.0, appendix H).
 pub const CAPABILITY_PCI_EXPRESS: u8 = 0x10;
 /// Capability ID of MSI-X (PCI Local Bus 3.0, appendix H).

@@ -198,6 +198,53 @@ impl<V: MmioWord, A> RegArray<V, A> {
     }
 }
 
+/// What a register is called, for people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RegName {
+    /// The constant's name.
+    pub name: &'static str,
+    /// Which of an array.
+    pub index: Option<u32>,
+}
+
+impl core::fmt::Display for RegName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.index {
+            Some(index) => write!(f, "{}[{index}]", self.name),
+            None => f.write_str(self.name),
+        }
+    }
+}
+
+/// Makes `name_of` of a module's constants, and a test that fails where one of them was forgotten: a constant of the file with that indent.
+macro_rules! register_names {
+    (in $file:literal, indented $indent:literal; one: $($one:ident)*; array: $($array:ident)*) => {
+        /// What the register at `offset` bytes is called; nothing where there is none.
+        pub fn name_of(offset: u32) -> Option<crate::reg::RegName> {
+            $(if $one.offset() == offset {
+                return Some(crate::reg::RegName { name: stringify!($one), index: None });
+            })*
+            $(if let Some(index) = $array.index_of(offset) {
+                return Some(crate::reg::RegName { name: stringify!($array), index: Some(index) });
+            })*
+            None
+        }
+
+        #[cfg(test)]
+        mod names {
+            #[test]
+            fn every_register_has_a_name() {
+                const NAMED: &[&str] = &[$(stringify!($one),)* $(stringify!($array),)*];
+                let head = concat!($indent, "pub const ");
+                let constants = include_str!($file).lines().filter_map(|line| line.strip_prefix(head)?.split_once(": Reg"));
+                let unnamed: std::vec::Vec<_> = constants.map(|(name, _)| name).filter(|name| !NAMED.contains(name)).collect();
+                assert!(unnamed.is_empty(), "{unnamed:?}");
+            }
+        }
+    };
+}
+pub(crate) use register_names;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,12 +8,13 @@ use std::{collections::BTreeSet, time::Duration};
 use vfwire_core::{
     bar::{Bar, Regs},
     error::PortError,
+    life::Setback,
     poll::{Wait, poll_until},
     port::{Granted, Intent, Refusal, Setting},
 };
 use vfwire_intel_vf::{
     local_mac,
-    mailbox::{Mailbox, MailboxAt, Setback},
+    mailbox::{Mailbox, MailboxAt},
 };
 use vfwire_spec::{
     igbvf::{
@@ -99,6 +100,12 @@ impl<B: Bar> Control<B> {
         verdict(&reply)?;
         self.assigned_mac = control::assigned_mac(&reply);
         Ok(())
+    }
+
+    /// Says once more how long frames may be: a PF that does not know the VF any more says so in its answer.
+    pub(crate) fn confirm(&mut self) -> Result<(), Setback> {
+        let max_frame_bytes = self.in_force.mtu_bytes.unwrap_or(STANDARD_MTU_BYTES) + OVERHEAD_BYTES + FCS_BYTES;
+        self.agrees(Request::SetLpe { max_frame_bytes }, "the PF's answer to SET_LPE").map(drop)
     }
 
     /// Asks for what is not in force yet, and gives up what is not wanted any more.

@@ -35,7 +35,11 @@ pub use port::{IgbVf, IgbvfPort};
 pub use rx::{Rx, RxDesc};
 pub use tx::{Tx, TxDesc};
 
-use vfwire_core::{bus::PciFunction, error::PortError, port::Driver};
+use vfwire_core::{
+    bus::PciFunction,
+    error::PortError,
+    port::{Driver, Feature},
+};
 use vfwire_spec::{igbvf, pci::PciId};
 
 /// The driver of the 82576 and I350 virtual functions.
@@ -45,6 +49,18 @@ pub struct Igbvf;
 impl Driver for Igbvf {
     const NAME: &'static str = "igbvf";
     const IDS: &'static [PciId] = &igbvf::IDS;
+    const DEVICES: &'static str = "Intel 82576, I350";
+    const SUPPORT: [(Feature, &'static str); Feature::ALL.len()] = [
+        (Feature::QueuePairs, "2 (I350: 1); receive queue 1 seen in simulation only"),
+        (Feature::Mtu, "up to 9000, frames span buffers"),
+        (Feature::Filters, "yes"),
+        (Feature::Promiscuous, "the PF refuses; explained"),
+        (Feature::Checksums, "receive status, transmit insertion"),
+        (Feature::Tso, "yes; seen in simulation only"),
+        (Feature::Rss, "the PF's; a VF cannot look at it"),
+        (Feature::Recovery, "yes, everything asked for again"),
+        (Feature::Evidence, "real kernel, QEMU's device, kernel's own driver; our model"),
+    ];
     type Port<F: PciFunction> = IgbvfPort<F>;
 
     fn probe<F: PciFunction>(function: F) -> Result<IgbvfPort<F>, PortError> {

@@ -12,13 +12,14 @@ use vfwire_core::{
     bar::{Bar, Doorbell, Regs},
     bus::PciFunction,
     error::{BusError, PortError},
+    life::Setback,
     meta::RxWords,
-    port::{Driver, Granted, Intent, Link, Rss},
+    port::{Driver, Granted, Intent, Link, Offload, Rss, Setting},
     stats::DeviceStats,
 };
 use vfwire_intel_vf::{
-    mailbox::{Mailbox, Setback},
-    port::{Pair, Vf, VfPort, map_registers},
+    mailbox::Mailbox,
+    port::{self, Pair, Vf, VfPort, map_registers},
 };
 use vfwire_spec::{
     igbvf::{Family, IDS, REGISTER_BAR, REGISTER_BAR_BYTES, RING_MAX_DESC, RING_MIN_DESC, regs},
@@ -34,7 +35,7 @@ pub(crate) fn probe<F: PciFunction>(function: F) -> Result<IgbvfPort<F>, PortErr
     let family = Family::of(id).ok_or_else(|| PortError::setting("the function", id, format!("one of {IDS:?} for this driver")))?;
     let regs = map_registers(&function, REGISTER_BAR, REGISTER_BAR_BYTES)?;
     let vf = IgbVf { control: Control::new(regs.clone()), regs, family, counters: Device::default() };
-    VfPort::probe(function, vf)
+    port::probe(function, vf)
 }
 
 /// An 82576 or I350 VF.
@@ -96,6 +97,16 @@ impl<B: Bar> Vf for IgbVf<B> {
     }
 
     /// Transmit first, so that what is received can be answered.
+    fn impossible(setting: Setting) -> Option<&'static str> {
+        match setting {
+            Setting::Rss => Some("RSS of an 82576 or I350 VF is its PF's to set: ethtool -X PF, on the host"),
+            Setting::Offload(Offload::RssHash) => {
+                Some("an 82576 or I350 VF receives on one queue, and its descriptors carry no hash that means anything")
+            }
+            _ => None,
+        }
+    }
+
     fn enable(&self, rings: &[Pair], room_bytes: u32) -> Result<(), PortError> {
         for (queue, pair) in (0..).zip(rings) {
             tx::disable(&self.regs, queue)?;
@@ -108,6 +119,10 @@ impl<B: Bar> Vf for IgbVf<B> {
             rx::enable(&self.regs, queue)?;
         }
         Ok(())
+    }
+
+    fn confirm(&mut self) -> Result<(), Setback> {
+        self.control.confirm()
     }
 
     fn disable(&self) -> Result<(), PortError> {

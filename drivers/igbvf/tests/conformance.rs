@@ -1,7 +1,7 @@
 //! The conformance suite over the simulated 82576 VF, and what its one queue pair changes over the I350's.
 
-use vfwire_conformance::{Fixture, Hostility, Options, PfFixture, Request, Traits, conformance};
-use vfwire_core::bus::BarIndex;
+use vfwire_conformance::{Fixture, Hostility, Lost, Options, PfFixture, Request, Traits, conformance};
+use vfwire_core::{bus::BarIndex, meta::L4};
 use vfwire_sim::models::igbvf::{Hostile, IgbvfModel, IgbvfOptions, ReplyDelay};
 use vfwire_spec::{
     igbvf::{control, desc, regs},
@@ -33,7 +33,12 @@ impl<const QUEUE_PAIRS: u16> Fixture for Igbvf<QUEUE_PAIRS> {
         trust_gives_promiscuous: true,
         all_multicast_needs_trust: false,
         limits_received_frames: true,
-        finds_wrong_udp_checksums: true,
+        judges_ip_headers: true,
+        finds_wrong: &[L4::Tcp, L4::Udp],
+        strips_tags: true,
+        pads_frames: true,
+        counts_frames: true,
+        lost_completion_hides_others: false,
     };
 
     fn model(options: &Options) -> IgbvfModel {
@@ -61,6 +66,15 @@ impl<const QUEUE_PAIRS: u16> Fixture for Igbvf<QUEUE_PAIRS> {
     fn filtered_frames(model: &IgbvfModel) -> u64 {
         let counters = model.counters();
         counters.filtered_frames + counters.wrong_size_frames
+    }
+
+    fn lost_frames(model: &IgbvfModel) -> Lost {
+        let counters = model.counters();
+        Lost {
+            rx_frames: counters.filtered_frames + counters.wrong_size_frames + counters.off_frames,
+            no_descriptor_frames: counters.no_descriptor_frames,
+            tx_frames: counters.spoofed_frames,
+        }
     }
 
     fn set_link(model: &mut IgbvfModel, up: bool) {

@@ -6,23 +6,25 @@
 //! advice is true for the device; a PF that does not answer leads to a time-out that says what to do about it. Deliberately not here:
 //! rings and queues.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 use vfwire_core::{
     bar::{Bar, Regs},
+    clock,
     error::PortError,
+    life::Setback,
     poll::{Wait, poll_until},
     port::{Granted, Intent, Refusal, Rss, Setting},
 };
 use vfwire_intel_vf::{
     local_mac,
-    mailbox::{Mailbox, MailboxAt, Setback},
+    mailbox::{Mailbox, MailboxAt},
 };
 use vfwire_spec::{
     intel::mailbox::{Reply, Verdict},
     ixgbevf::{
         Family,
         control::{self, ApiVersion, HashBits, HashList, PfLink, Queues, Request, ResetAnswer, XcastMode},
-        regs::{self, VFCTRL_RST, VTEI_ALL},
+        regs::{self, VFCTRL_RST, VTEI_ALL, VTEITR_INTERVAL_MASK},
     },
     net::{ETH_FCS_BYTES, ETH_HEADER_BYTES, ETH_MTU_BYTES, JUMBO_MTU_BYTES, MacAddr, VLAN_TAG_BYTES, VlanId},
 };
@@ -46,6 +48,10 @@ const MAX_QUEUE_PAIRS: u16 = 4;
 
 /// What a reset takes before the mailbox means anything (Linux `vf.c`, `ixgbevf_reset_hw_vf`; DPDK `ixgbe_vf.c`, `ixgbe_reset_hw_vf`).
 const RESET_TIME: Duration = Duration::from_millis(50);
+
+/// What is written into the throttle of an interrupt that nobody wants, because a reset of the function clears it.
+const MARK: u32 = 0x0550;
+const _: () = assert!(MARK & !VTEITR_INTERVAL_MASK == 0);
 
 const PF_BACK: Wait = Wait {
     what: "the PF to come out of its reset",
@@ -102,12 +108,14 @@ pub(crate) struct Control<B> {
     own_mac: MacAddr,
     told: Told,
     in_force: InForce,
+    /// The device keeps [`MARK`].
+    is_marked: bool,
 }
 
 impl<B: Bar> Control<B> {
     pub(crate) fn new(regs: Regs<B>, family: Family) -> Self {
         let mailbox = Mailbox::new(regs.clone(), MailboxAt { flags: regs::VFMAILBOX, memory: regs::VFMBMEM });
-        Self { regs, family, mailbox, own_mac: local_mac(), told: Told::default(), in_force: InForce::default() }
+        Self { regs, family, mailbox, own_mac: local_mac(), told: Told::default(), in_force: InForce::default(), is_marked: false }
     }
 
     /// The VF's own address: the one in force, or the one that it will have.
@@ -168,9 +176,11 @@ impl<B: Bar> Control<B> {
         // How many queues may be enabled is remembered until the PF has said it anew.
         self.told = Told { queues: self.told.queues, ..Told::default() };
         self.regs.read(regs::VFSTATUS); // The write must have arrived before the time runs.
-        thread::sleep(RESET_TIME);
+        clock::pause(RESET_TIME);
         poll_until(PF_BACK, || Ok((!self.mailbox.pf_in_reset()?).then_some(())))?;
         self.regs.write(regs::VTEIMC, VTEI_ALL);
+        self.regs.write(regs::VTEITR.index(0), MARK);
+        self.is_marked = self.regs.read(regs::VTEITR.index(0)) & VTEITR_INTERVAL_MASK == MARK;
         self.mailbox.forget()?;
         let reply = self.request(Request::Reset, "the PF's answer to RESET")?;
         let Some(told) = ResetAnswer::decode(&reply) else { return Err(unclear(&reply).into()) };
@@ -210,6 +220,16 @@ impl<B: Bar> Control<B> {
         if self.family == Family::E610 && self.told.version == ApiVersion::V1_6 {
             let reply = self.request(Request::GetPfLinkState, "the PF's answer to GET_PF_LINK_STATE")?;
             self.told.pf_link = PfLink::decode(&reply);
+        }
+        Ok(())
+    }
+
+    /// Whether nobody has reset the function since [`begin`](Self::begin): the PF, which answers as before, would let no frame pass (Linux
+    /// `ixgbe_sriov.c`, `ixgbe_vf_reset_event`).
+    pub(crate) fn confirm(&mut self) -> Result<(), Setback> {
+        let mark = self.regs.read(regs::VTEITR.index(0)) & VTEITR_INTERVAL_MASK;
+        if self.is_marked && mark != MARK {
+            return Err(Setback::BeginAgain("the function was reset by somebody else while it was set up"));
         }
         Ok(())
     }

@@ -45,7 +45,11 @@ pub use port::{IxgbeVf, IxgbevfPort};
 pub use rx::{Rx, RxDesc};
 pub use tx::{Tx, TxDesc};
 
-use vfwire_core::{bus::PciFunction, error::PortError, port::Driver};
+use vfwire_core::{
+    bus::PciFunction,
+    error::PortError,
+    port::{Driver, Feature},
+};
 use vfwire_spec::{ixgbevf, pci::PciId};
 
 /// The driver of the 82599, X540, X550 and E610 virtual functions.
@@ -55,6 +59,18 @@ pub struct Ixgbevf;
 impl Driver for Ixgbevf {
     const NAME: &'static str = "ixgbevf";
     const IDS: &'static [PciId] = &ixgbevf::IDS;
+    const DEVICES: &'static str = "Intel 82599, X540, X550";
+    const SUPPORT: [(Feature, &'static str); Feature::ALL.len()] = [
+        (Feature::QueuePairs, "up to 4, as the PF grants"),
+        (Feature::Mtu, "up to 9000, frames span buffers"),
+        (Feature::Filters, "yes"),
+        (Feature::Promiscuous, "as the PF grants; explained"),
+        (Feature::Checksums, "receive status, transmit insertion"),
+        (Feature::Tso, "yes; seen in simulation only"),
+        (Feature::Rss, "82599, X540: the PF's, read where it allows; X550: the driver's own key and table"),
+        (Feature::Recovery, "yes, everything asked for again"),
+        (Feature::Evidence, "foreign device model that DPDK drives; our model"),
+    ];
     type Port<F: PciFunction> = IxgbevfPort<F>;
 
     fn probe<F: PciFunction>(function: F) -> Result<IxgbevfPort<F>, PortError> {

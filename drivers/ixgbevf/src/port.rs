@@ -12,13 +12,14 @@ use vfwire_core::{
     bar::{Bar, Doorbell, Regs},
     bus::PciFunction,
     error::{BusError, PortError},
+    life::Setback,
     meta::RxWords,
-    port::{Driver, Granted, Intent, Link, Rss},
+    port::{Driver, Granted, Intent, Link, Rss, Setting},
     stats::DeviceStats,
 };
 use vfwire_intel_vf::{
-    mailbox::{Mailbox, Setback},
-    port::{Pair, Vf, VfPort, map_registers},
+    mailbox::Mailbox,
+    port::{self, Pair, Vf, VfPort, map_registers},
 };
 use vfwire_spec::{
     ixgbevf::{Family, IDS, REGISTER_BAR, REGISTER_BAR_BYTES, RING_MAX_DESC, RING_MIN_DESC, regs},
@@ -34,7 +35,7 @@ pub(crate) fn probe<F: PciFunction>(function: F) -> Result<IxgbevfPort<F>, PortE
     let family = Family::of(id).ok_or_else(|| PortError::setting("the function", id, format!("one of {IDS:?} for this driver")))?;
     let regs = map_registers(&function, REGISTER_BAR, REGISTER_BAR_BYTES)?;
     let vf = IxgbeVf { control: Control::new(regs.clone(), family), regs, family, counters: Device::default() };
-    VfPort::probe(function, vf)
+    port::probe(function, vf)
 }
 
 /// An 82599, X540, X550 or E610 VF.
@@ -96,6 +97,15 @@ impl<B: Bar> Vf for IxgbeVf<B> {
     }
 
     /// Transmit first, so that what is received can be answered.
+    fn impossible(setting: Setting) -> Option<&'static str> {
+        match setting {
+            Setting::Rss => {
+                Some("an 82599's or X540's RSS is its PF's to set (ethtool -X PF, on the host), and an X550's is fixed by this driver")
+            }
+            _ => None,
+        }
+    }
+
     fn enable(&self, rings: &[Pair], room_bytes: u32) -> Result<(), PortError> {
         let queues = u32::try_from(rings.len()).unwrap_or(u32::MAX);
         rx::spread(&self.regs, self.family, queues);
@@ -110,6 +120,10 @@ impl<B: Bar> Vf for IxgbeVf<B> {
             rx::enable(&self.regs, self.family, queue, self.control.max_frame_bytes())?;
         }
         Ok(())
+    }
+
+    fn confirm(&mut self) -> Result<(), Setback> {
+        self.control.confirm()
     }
 
     fn disable(&self) -> Result<(), PortError> {

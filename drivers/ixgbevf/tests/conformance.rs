@@ -2,8 +2,8 @@
 //! drivers and has RSS of its own; and what differs on the X540.
 
 use std::marker::PhantomData;
-use vfwire_conformance::{Fixture, Hostility, Options, PfFixture, Request, Traits, conformance};
-use vfwire_core::bus::BarIndex;
+use vfwire_conformance::{Fixture, Hostility, Lost, Options, PfFixture, Request, Traits, conformance};
+use vfwire_core::{bus::BarIndex, meta::L4};
 use vfwire_sim::models::ixgbevf::{Hostile, IxgbevfModel, IxgbevfOptions, ReplyDelay};
 use vfwire_spec::{
     intel::mailbox::FromPf,
@@ -40,7 +40,12 @@ impl<C: Controller> Fixture for Ixgbevf<C> {
         trust_gives_promiscuous: !matches!(C::FAMILY, Family::I82599),
         all_multicast_needs_trust: true,
         limits_received_frames: !matches!(C::FAMILY, Family::I82599),
-        finds_wrong_udp_checksums: !matches!(C::FAMILY, Family::I82599),
+        judges_ip_headers: true,
+        finds_wrong: if !matches!(C::FAMILY, Family::I82599) { &[L4::Tcp, L4::Udp] } else { &[L4::Tcp] },
+        strips_tags: true,
+        pads_frames: true,
+        counts_frames: true,
+        lost_completion_hides_others: false,
     };
 
     fn model(options: &Options) -> IxgbevfModel {
@@ -77,6 +82,15 @@ impl<C: Controller> Fixture for Ixgbevf<C> {
     fn filtered_frames(model: &IxgbevfModel) -> u64 {
         let counters = model.counters();
         counters.filtered_frames + counters.wrong_size_frames
+    }
+
+    fn lost_frames(model: &IxgbevfModel) -> Lost {
+        let counters = model.counters();
+        Lost {
+            rx_frames: counters.filtered_frames + counters.wrong_size_frames + counters.off_frames,
+            no_descriptor_frames: counters.no_descriptor_frames,
+            tx_frames: counters.spoofed_frames,
+        }
     }
 
     fn set_link(model: &mut IxgbevfModel, up: bool) {

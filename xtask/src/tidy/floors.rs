@@ -20,11 +20,17 @@ const FLOORS: &[Floor] = &[
     Floor { folder: "crates/spec", imports: &[], tests: &[] },
     Floor { folder: "crates/core", imports: &["crates/spec"], tests: &[] },
     Floor { folder: "crates/intel-vf", imports: &["crates/spec", "crates/core"], tests: &[] },
+    Floor { folder: "crates/virtq", imports: &["crates/spec", "crates/core"], tests: &[] },
     Floor { folder: "crates/vfio", imports: &["crates/spec", "crates/core"], tests: &[] },
     Floor { folder: "crates/sim", imports: &["crates/spec", "crates/core"], tests: &[] },
+    Floor { folder: "crates/recorder", imports: &["crates/spec", "crates/core"], tests: &[] },
     Floor { folder: "crates/pod", imports: &[], tests: &[] },
     Floor { folder: "crates/conformance", imports: &["crates/spec", "crates/core", "crates/sim"], tests: &[] },
-    Floor { folder: "drivers", imports: &["crates/spec", "crates/core", "crates/intel-vf"], tests: &["crates/sim", "crates/conformance"] },
+    Floor {
+        folder: "drivers",
+        imports: &["crates/spec", "crates/core", "crates/intel-vf", "crates/virtq"],
+        tests: &["crates/sim", "crates/conformance"],
+    },
     Floor { folder: "xtask", imports: &[], tests: &[] },
 ];
 

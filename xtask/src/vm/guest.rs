@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -38,14 +38,16 @@ pub(super) struct Vf {
 pub(super) struct Guest {
     _machine: Qemu,
     channel: BufReader<UnixStream>,
-    trace: PathBuf,
-    trace_seen: usize,
+    trace: Log,
+    /// What QEMU says on stderr.
+    complaints: Log,
     programs: u32,
 }
 
 impl Guest {
-    pub(super) fn new(machine: Qemu, channel: UnixStream, trace: PathBuf) -> Self {
-        Self { _machine: machine, channel: BufReader::new(channel), trace, trace_seen: 0, programs: 0 }
+    pub(super) fn new(machine: Qemu, channel: UnixStream, logs: &Path) -> Self {
+        let [trace, complaints] = ["trace.log", "qemu.log"].map(|name| Log { file: logs.join(name), seen: 0 });
+        Self { _machine: machine, channel: BufReader::new(channel), trace, complaints, programs: 0 }
     }
 
     /// Runs a shell script; an error if it fails.
@@ -96,21 +98,50 @@ impl Guest {
         Ok(pfs)
     }
 
+    /// The virtio-net functions, in slot order.
+    pub(super) fn virtio_functions(&mut self) -> Result<Vec<Vf>> {
+        let listed = self.run("for function in $(virtio_functions); do echo $function $(group $function); done")?;
+        let function = |(index, line): (usize, &str)| {
+            let (address, group) = line.split_once(' ').with_context(|| format!("the guest lists a function as {line:?}"))?;
+            Ok(Vf { address: address.to_owned(), group: group.to_owned(), pf: String::new(), index })
+        };
+        listed.lines().enumerate().map(function).collect()
+    }
+
     /// An error if the IOMMU refused an access, or the device met a register it does not have, since the last call.
     pub(super) fn check_faults(&mut self) -> Result<()> {
         // Reading with -c empties the kernel's buffer: what comes is new.
         let dmesg = self.run("dmesg -c")?;
         let faults: Vec<_> = dmesg.lines().filter(|line| is_fault(line)).collect();
-        let trace = fs::read_to_string(&self.trace).unwrap_or_default();
-        let unknown: Vec<_> = trace.lines().skip(self.trace_seen).filter(|line| line.contains("igbvf_wrn_io_addr_unknown")).collect();
-        self.trace_seen = trace.lines().count();
+        let unknown: Vec<_> = self.trace.news().into_iter().filter(|line| line.contains("igbvf_wrn_io_addr_unknown")).collect();
+        // A virtio device says what its driver did wrong, and does nothing from then on.
+        let broken: Vec<_> = self.complaints.news().into_iter().filter(|line| line.to_lowercase().contains("virtio")).collect();
         if !faults.is_empty() {
             bail!("the IOMMU or the kernel complained:\n{}", faults.join("\n"));
         }
         if !unknown.is_empty() {
             bail!("the device has no such register:\n{}", unknown.join("\n"));
         }
+        if !broken.is_empty() {
+            bail!("a virtio device complained:\n{}", broken.join("\n"));
+        }
         Ok(())
+    }
+}
+
+/// A file that grows by lines.
+struct Log {
+    file: PathBuf,
+    seen: usize,
+}
+
+impl Log {
+    /// The lines since the last call.
+    fn news(&mut self) -> Vec<String> {
+        let text = fs::read_to_string(&self.file).unwrap_or_default();
+        let lines: Vec<_> = text.lines().skip(self.seen).map(str::to_owned).collect();
+        self.seen += lines.len();
+        lines
     }
 }
 
@@ -157,6 +188,11 @@ impl Program {
         }
         let read = |guest: &mut Guest, kind: &str| guest.run(&format!("cat {files}.{kind}"));
         Ok(Ended { code: exit.output.trim().parse()?, stdout: read(guest, "out")?, stderr: read(guest, "err")? })
+    }
+
+    /// What the program has written to stderr until now.
+    pub(super) fn stderr(&self, guest: &mut Guest) -> Result<String> {
+        guest.run(&format!("cat {}.err", self.files))
     }
 
     fn said(&self, guest: &mut Guest) -> Result<String> {

@@ -14,8 +14,8 @@ use super::setup::{BASH, BUSYBOX, IP, Kernel, MODPROBE};
 use crate::host;
 
 const MODULES: [&str; 6] = ["virtio_pci", "virtio_console", "igb", "igbvf", "vfio_iommu_type1", "vfio-pci"];
-/// Loaded by the guest as well, for the kernel side of the VLAN scenarios.
-const NETWORK_MODULES: [&str; 1] = ["8021q"];
+/// Loaded by the guest as well, for the kernel's side of scenarios.
+const NETWORK_MODULES: [&str; 3] = ["8021q", "bridge", "virtio_net"];
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -28,8 +28,8 @@ pub(super) fn build_programs(checkout: &Path) -> Result<Vec<PathBuf>> {
     };
     let built = target.join(TARGET).join("release");
     build(&["--bin", "vfwire"])?;
-    build(&["--example", "echo"])?;
-    Ok(vec![built.join("vfwire"), built.join("examples/echo")])
+    build(&["--example", "echo", "--example", "rx_queues", "--example", "tso"])?;
+    Ok(["vfwire", "examples/echo", "examples/rx_queues", "examples/tso"].map(|name| built.join(name)).to_vec())
 }
 
 /// Packs the root file system and gives the path of the initramfs. `overlay` folders are copied over it last.

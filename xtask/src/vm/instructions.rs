@@ -1,15 +1,19 @@
-//! `cargo xtask vm --instructions`: instructions a frame, ours and DPDK's, on two 82576 VFs whose frames the device switches between them.
+//! `cargo xtask vm --instructions`: instructions a frame, ours and DPDK's, on two functions whose frames go round between them: 82576 VFs, which
+//! the device switches, and pairs of virtio-net functions, which a hub joins.
 //!
 //! The guest has one CPU whose time stamp counter ticks once an instruction, so the figures do not depend on the machine: DMA, the IOMMU and
 //! the work of the emulated device cost nothing, and a doorbell costs one instruction. What the guest's kernel does meanwhile is in the
 //! figures of both sides; it makes them differ from run to run by a part in a thousand at burst 32, and by two in a hundred at burst 1.
 
+mod dpdk;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
+use super::devices::{Equipment, PAIRS, virtio_mac};
 use super::forwarder::{self, Forwarder};
 use super::guest::Vf;
 use super::lab::{Lab, Site};
@@ -18,19 +22,17 @@ use super::{Kernel, image};
 use crate::bench::machine::Machine;
 use crate::bench::record::{self, Row};
 use crate::bench::spread::Spread;
-use crate::host::{self, Need};
+use crate::host;
 
-const NEEDS: [Need; 1] = [Need { what: TESTPMD, package: "dpdk-dev" }];
-const TESTPMD: &str = "/usr/bin/dpdk-testpmd";
-/// What testpmd needs for an 82576 VF besides what it is linked to.
-const PLUGINS: [&str; 2] = ["librte_mempool_ring.so.23", "librte_net_e1000.so.23"];
 const MACS: [Mac; 2] = [[0x02, 0, 0, 0, 0, 0x10], [0x02, 0, 0, 0, 0, 0x11]];
 /// How long a forwarder runs, on the wall. Emulation manages some ten thousand frames in it.
 const RUN: Duration = Duration::from_secs(4);
-/// DPDK's side waits mostly, which costs little; a second of polling takes the emulation ten or more.
-const DPDK_LIMIT: Duration = Duration::from_secs(180);
+/// Boots that virtio-net is measured in: its figures are said to be the same in every run.
+const BOOTS: usize = 2;
+/// The most that vfwire has allowed itself on virtio-net, of DPDK's instructions, at the largest burst.
+const RATIO_LIMIT: f64 = 0.5;
 
-/// A case, and the most instructions that vfwire has allowed itself.
+/// A case, and the most instructions that vfwire has allowed itself on an 82576 VF.
 struct Case {
     mode: &'static str,
     burst: u8,
@@ -46,15 +48,46 @@ const CASES: [Case; 6] = [
     Case { mode: "mac-swap", burst: 1, limit: None },
 ];
 
-/// Boots the guest, measures every case of both sides, prints the table, and records it where asked to.
+/// Two functions whose frames go round.
+struct Subject {
+    /// What its figures begin with.
+    name: String,
+    vfs: [Vf; 2],
+    macs: [Mac; 2],
+    /// DPDK's driver, and what it is told beside the address.
+    plugin: &'static str,
+    device_options: &'static str,
+    /// The wire that brings the first frames: this of the pairs, or the first PF's.
+    wire: Option<usize>,
+    /// Whether this case is measured with it.
+    has: fn(&Case) -> bool,
+    /// The most instructions that vfwire has allowed itself, given those of DPDK.
+    limit: fn(&Case, f64) -> Option<f64>,
+}
+
+/// What a side said of a case.
+#[derive(Clone, Copy)]
+struct Figure {
+    instructions: f64,
+    mean_burst: f64,
+}
+
+/// What was counted in one boot.
+struct Counted {
+    figure: String,
+    ours: Figure,
+    theirs: Figure,
+}
+
+/// Boots the guests, measures every case of both sides, prints the tables, and records them where asked to.
 pub(super) fn run(folder: &Path, kernel: Kernel, programs: &[PathBuf], is_recorded: bool) -> Result<()> {
-    host::need(&NEEDS)?;
+    host::need(&dpdk::NEEDS)?;
     let logs = folder.join(format!("instructions-{}", std::process::id()));
     fs::create_dir_all(&logs)?;
-    let dpdk = dpdk_folder(&logs.join("dpdk"))?;
+    let dpdk = dpdk::folder(&logs.join("dpdk"))?;
     let initramfs = image::pack(&host::root(), &logs, &kernel, programs, &[dpdk])?;
     let site = Site::new(kernel, initramfs, folder, &logs);
-    let rows = site.boot_counted().and_then(measure).with_context(|| format!("logs: {}", logs.display()))?;
+    let rows = measure_all(&site).with_context(|| format!("logs: {}", logs.display()))?;
     fs::remove_dir_all(&logs)?;
     if is_recorded {
         let dpdk: &[&str] = &["pkg-config", "--modversion", "libdpdk"];
@@ -64,56 +97,141 @@ pub(super) fn run(folder: &Path, kernel: Kernel, programs: &[PathBuf], is_record
     Ok(())
 }
 
-fn measure(mut lab: Lab) -> Result<Vec<Row>> {
-    lab.guest.run("sh /vm/baseline.sh")?;
-    // The kernel's own work after a boot would be counted.
-    lab.guest.run("sleep 6")?;
-    let vfs = lab.pfs[0].clone();
-    for (vf, mac) in vfs.iter().zip(MACS) {
-        lab.guest.run(&format!("ip link set {} vf {} mac {}", vf.pf, vf.index, forwarder::text(mac)))?;
-    }
+fn measure_all(site: &Site) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    println!(
-        "instructions a frame, received and sent:\n| mode | burst | vfwire | limit | verdict | DPDK | ratio |\n|---|---|---|---|---|---|---|"
-    );
-    for case in &CASES {
-        let ours = vfwire(&mut lab, &vfs, case)?;
-        let theirs = dpdk_testpmd(&mut lab, &vfs, case)?;
-        let limit = case.limit.map_or_else(String::new, |limit| format!("{limit:.0}"));
-        let verdict = case.limit.map_or("", |limit| if ours <= limit { "PASS" } else { "MISS" });
-        println!("| {} | {} | {ours:.1} | {limit} | {verdict} | {theirs:.1} | {:.2} |", case.mode, case.burst, ours / theirs);
-        rows.extend([("vfwire", ours), ("dpdk", theirs)].map(|(side, value)| Row {
-            figure: format!("instructions/{}/{}/{side}", case.mode, case.burst),
-            spread: Spread { median: value, min: value, max: value },
-            unit: "instructions/frame".to_owned(),
-        }));
+    for (equipment, boots) in [(Equipment::Pfs, 1), (Equipment::Pairs, BOOTS)] {
+        let counted =
+            (1..=boots).map(|boot| measure(site, equipment).with_context(|| format!("boot {boot}"))).collect::<Result<Vec<_>>>()?;
+        rows.extend(self::rows(&counted));
     }
-    lab.guest.check_faults()?;
     Ok(rows)
 }
 
-/// Ours: a burst of frames for each VF comes in from the wire, and then goes round between them.
-fn vfwire(lab: &mut Lab, vfs: &[Vf], case: &Case) -> Result<f64> {
-    let ports = [&vfs[0], &vfs[1]];
-    let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&ports, case.mode, &format!("--burst {}", case.burst)))?;
-    for mac in MACS {
+/// Boots a guest and measures every case of every pair of functions in it.
+fn measure(site: &Site, equipment: Equipment) -> Result<Vec<Counted>> {
+    let mut lab = site.boot_counted(equipment)?;
+    lab.guest.run("sh /vm/baseline.sh")?;
+    // The kernel's own work after a boot would be counted.
+    lab.guest.run("sleep 6")?;
+    let subjects = if equipment == Equipment::Pairs { virtio_pairs(&lab) } else { vec![vf_pair(&mut lab)?] };
+    println!(
+        "instructions a frame, received and sent (mean burst):\n| functions | mode | burst | vfwire | limit | verdict | DPDK | ratio |\n\
+         |---|---|---|---|---|---|---|---|"
+    );
+    let mut all = Vec::new();
+    for subject in &subjects {
+        for case in CASES.iter().filter(|case| (subject.has)(case)) {
+            let ours = vfwire(&mut lab, subject, case)?;
+            let theirs = dpdk::measure(&mut lab, subject, case)?;
+            let counted = Counted { figure: format!("instructions/{}{}/{}", subject.name, case.mode, case.burst), ours, theirs };
+            println!("{}", counted.line(subject, case));
+            all.push(counted);
+        }
+    }
+    lab.guest.check_faults()?;
+    Ok(all)
+}
+
+impl Counted {
+    /// A row of the table.
+    fn line(&self, subject: &Subject, case: &Case) -> String {
+        let Self { ours, theirs, .. } = self;
+        let limit = (subject.limit)(case, theirs.instructions);
+        let verdict = limit.map_or("", |limit| if ours.instructions <= limit { "PASS" } else { "MISS" });
+        format!(
+            "| {} | {} | {} | {:.1} ({:.1}) | {} | {verdict} | {:.1} ({:.1}) | {:.2} |",
+            subject.name.trim_end_matches('/'),
+            case.mode,
+            case.burst,
+            ours.instructions,
+            ours.mean_burst,
+            limit.map_or_else(String::new, |limit| format!("{limit:.0}")),
+            theirs.instructions,
+            theirs.mean_burst,
+            ours.instructions / theirs.instructions,
+        )
+    }
+}
+
+/// The rows of a record, of what was counted in one or more boots.
+fn rows(boots: &[Vec<Counted>]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (at, counted) in boots[0].iter().enumerate() {
+        let mut row = |side: &str, unit: &str, value: fn(&Counted) -> f64| {
+            let values: Vec<_> = boots.iter().map(|boot| value(&boot[at])).collect();
+            let spread = Spread::of(&values).expect("a boot at least, and figures that are numbers");
+            rows.push(Row { figure: format!("{}/{side}", counted.figure), spread, unit: unit.to_owned() });
+        };
+        row("vfwire", "instructions/frame", |counted| counted.ours.instructions);
+        row("dpdk", "instructions/frame", |counted| counted.theirs.instructions);
+        row("vfwire-mean-burst", "frames", |counted| counted.ours.mean_burst);
+        row("dpdk-mean-burst", "frames", |counted| counted.theirs.mean_burst);
+    }
+    rows
+}
+
+/// The two VFs of the first PF.
+fn vf_pair(lab: &mut Lab) -> Result<Subject> {
+    let vfs = [lab.pfs[0][0].clone(), lab.pfs[0][1].clone()];
+    for (vf, mac) in vfs.iter().zip(MACS) {
+        lab.guest.run(&format!("ip link set {} vf {} mac {}", vf.pf, vf.index, forwarder::text(mac)))?;
+    }
+    Ok(Subject {
+        name: String::new(),
+        vfs,
+        macs: MACS,
+        wire: None,
+        plugin: dpdk::E1000,
+        device_options: "",
+        has: |_| true,
+        limit: |case, _| case.limit,
+    })
+}
+
+/// All pairs of virtio-net functions. DPDK uses vector instructions where it is told to, and merges no buffers then.
+fn virtio_pairs(lab: &Lab) -> Vec<Subject> {
+    let pair = |(index, (name, _)): (usize, &(&str, &str))| {
+        let [first, second] = [2 * index, 2 * index + 1];
+        let macs = [virtio_mac(first), virtio_mac(second)];
+        Subject {
+            name: format!("virtio-{name}/"),
+            vfs: [lab.virtio[first].clone(), lab.virtio[second].clone()],
+            macs,
+            wire: Some(index),
+            plugin: dpdk::VIRTIO,
+            device_options: if name.ends_with("-single") { ",vectorized=1" } else { "" },
+            has: if name.ends_with("-single") { |case| case.burst == 32 } else { |case| case.burst == 32 || case.mode == "io" },
+            limit: |case, theirs| (case.burst == 32).then_some(RATIO_LIMIT * theirs),
+        }
+    };
+    PAIRS.iter().enumerate().map(pair).collect()
+}
+
+/// Ours: a burst of frames for each function comes in from the wire, and then goes round between them.
+fn vfwire(lab: &mut Lab, subject: &Subject, case: &Case) -> Result<Figure> {
+    let [first, second] = &subject.vfs;
+    let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[first, second], case.mode, &format!("--burst {}", case.burst)))?;
+    let wire = subject.wire.map_or(&lab.wires[0], |index| &lab.virtio_wires[index]);
+    for mac in subject.macs {
         for _ in 0..case.burst {
-            lab.wires[0].send(&frame(mac))?;
+            wire.send(&frame(mac))?;
         }
     }
     std::thread::sleep(RUN);
     let summary = forwarder.stop(&mut lab.guest)?;
-    let (instructions, burst) = (summary.number("cycles_per_frame")?, summary.number("mean_burst")?);
+    let figure = Figure { instructions: summary.number("cycles_per_frame")?, mean_burst: summary.number("mean_burst")? };
     // The frames come one by one at first, so a few bursts are smaller.
     ensure!(
-        burst > 0.97 * f64::from(case.burst),
-        "the mean burst was {burst}, so the figure {instructions} is not of bursts of {}",
+        figure.mean_burst > 0.97 * f64::from(case.burst),
+        "the mean burst was {}, so the figure {} is not of bursts of {}",
+        figure.mean_burst,
+        figure.instructions,
         case.burst
     );
-    Ok(instructions)
+    Ok(figure)
 }
 
-/// 60 bytes from a station to itself: as it stays when its addresses are exchanged, it always goes to the same VF.
+/// 60 bytes from a station to itself: as it stays when its addresses are exchanged, it always goes to the same function.
 fn frame(mac: Mac) -> Vec<u8> {
     let mut frame = vec![0; 60];
     frame[..6].copy_from_slice(&mac);
@@ -123,72 +241,20 @@ fn frame(mac: Mac) -> Vec<u8> {
     frame
 }
 
-/// DPDK's: testpmd sends the first burst itself.
-fn dpdk_testpmd(lab: &mut Lab, vfs: &[Vf], case: &Case) -> Result<f64> {
-    // In mode macswap a frame comes back to the port that it was received on; in mode io it goes out by the other.
-    let (mode, topology) = if case.mode == "io" { ("io", "paired") } else { ("macswap", "loop") };
-    let [mac0, mac1] = MACS.map(forwarder::text);
-    let script = format!(
-        "mkdir -p /var/run\n\
-         (sleep 6; echo set record-core-cycles on; echo start tx_first 1; usleep 300000; echo stop; usleep 300000; echo quit) |\n\
-         dpdk-testpmd --lcores '0@0,1@0' -n 1 --in-memory -d {} -d {} -m 64 -a {} -a {} -- -i --total-num-mbufs=4096 --nb-cores=1 --burst={} \
-         --forward-mode={mode} --port-topology={topology} --eth-peer=0,{mac1} --eth-peer=1,{mac0}",
-        PLUGINS[0], PLUGINS[1], vfs[0].address, vfs[1].address, case.burst
-    );
-    let exit = lab.guest.exit_of(&script, DPDK_LIMIT)?;
-    cycles_per_packet(&exit.output).with_context(|| format!("testpmd ended with {}:\n{}", exit.code, exit.output))
-}
-
-/// What testpmd prints where it records the cores' cycles.
-fn cycles_per_packet(said: &str) -> Result<f64> {
-    let Some((_, rest)) = said.split_once("CPU cycles/packet=") else { bail!("no cycles a packet") };
-    let digits = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
-    digits.parse().with_context(|| format!("{digits:?} is no number of cycles"))
-}
-
-/// A folder to copy over the guest's root: testpmd, its plugins and all their libraries. The guest has no cache of library folders, so
-/// libraries of DPDK's own folder go to where all the others are.
-fn dpdk_folder(root: &Path) -> Result<PathBuf> {
-    let program = Path::new(TESTPMD);
-    let mut files = image::libraries(program)?;
-    let eal =
-        files.iter().find(|file| file.to_string_lossy().contains("/librte_eal.so.")).context("testpmd is not linked to librte_eal")?;
-    let folder = eal.parent().context("librte_eal is in no folder")?.to_owned();
-    for plugin in PLUGINS {
-        let plugin = folder.join(plugin);
-        files.extend(image::libraries(&plugin).context("DPDK is installed without its plugins")?);
-        files.push(plugin);
-    }
-    for file in &files {
-        let name = file.file_name().context("a library without a name")?;
-        let place = if file.starts_with("/lib64") { file.clone() } else { folder.join(name) };
-        copy(file, &root.join(place.strip_prefix("/")?))?;
-    }
-    copy(program, &root.join(program.strip_prefix("/")?))?;
-    Ok(root.to_owned())
-}
-
-fn copy(file: &Path, target: &Path) -> Result<()> {
-    fs::create_dir_all(target.parent().context("a file in no folder")?)?;
-    fs::copy(file, target).with_context(|| format!("could not copy {}", file.display()))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Counted, Figure, rows};
 
-    #[test]
-    fn the_figure_of_testpmd_is_found() {
-        let said = "  ++++ Accumulated\n  CPU cycles/packet=277.31 (total cycles=1 / total io packets=2) at 1000 MHz Clock\n";
-        assert_eq!(cycles_per_packet(said).unwrap(), 277.31);
-        assert!(cycles_per_packet("EAL: no devices").is_err());
-        assert!(cycles_per_packet("CPU cycles/packet=nan").is_err());
+    fn boot(instructions: f64) -> Vec<Counted> {
+        let figure = |instructions| Figure { instructions, mean_burst: 32.0 };
+        vec![Counted { figure: "instructions/io/32".to_owned(), ours: figure(instructions), theirs: figure(2.0 * instructions) }]
     }
 
     #[test]
-    fn a_frame_survives_the_exchange_of_its_addresses() {
-        let frame = frame(MACS[1]);
-        assert_eq!((frame.len(), &frame[..6]), (60, &frame[6..12]));
+    fn the_figures_of_all_boots_are_recorded() {
+        let rows = rows(&[boot(40.0), boot(42.0)]);
+        let found: Vec<_> = rows.iter().map(|row| (row.figure.as_str(), row.spread.min, row.spread.max)).collect();
+        assert_eq!(found[..2], [("instructions/io/32/vfwire", 40.0, 42.0), ("instructions/io/32/dpdk", 80.0, 84.0)]);
+        assert_eq!(rows.len(), 4);
     }
 }

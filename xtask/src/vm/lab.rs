@@ -6,30 +6,38 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::devices::Equipment;
 use super::guest::{Guest, Vf};
-use super::qemu::{Accelerator, Qemu};
+use super::namespace::Namespace;
+use super::qemu::{Accelerator, Plan, Qemu};
+use super::qmp::Qmp;
 use super::setup::Kernel;
 use super::wire::Wire;
+
+/// Rounds of an ordinary run.
+const ROUNDS: u32 = 3;
 
 /// Everything that a boot needs, and what was learnt about this machine.
 pub(super) struct Site {
     kernel: Kernel,
     pub(super) initramfs: PathBuf,
     logs: PathBuf,
+    /// See [`Lab::rounds`].
+    pub(super) rounds: u32,
     /// Says that KVM failed to boot a guest since this machine started.
     kvm_verdict: PathBuf,
 }
 
 impl Site {
     pub(super) fn new(kernel: Kernel, initramfs: PathBuf, folder: &Path, logs: &Path) -> Self {
-        Self { kernel, initramfs, logs: logs.to_owned(), kvm_verdict: folder.join("kvm-unusable") }
+        Self { kernel, initramfs, logs: logs.to_owned(), rounds: ROUNDS, kvm_verdict: folder.join("kvm-unusable") }
     }
 
     /// Boots a guest: with KVM where that works, and a second time where the first did not become ready.
-    pub(super) fn boot(&self) -> Result<Lab> {
+    pub(super) fn boot(&self, equipment: Equipment) -> Result<Lab> {
         let mut accelerator = self.accelerator();
         if accelerator == Accelerator::Kvm {
-            match self.try_boot(accelerator) {
+            match self.try_boot(equipment, accelerator) {
                 Ok(lab) => return Ok(lab),
                 Err(error) => {
                     println!("guest: KVM is there but does not boot a guest ({error:#}); emulating instead");
@@ -38,18 +46,18 @@ impl Site {
                 }
             }
         }
-        self.try_boot(accelerator).or_else(|error| {
+        self.try_boot(equipment, accelerator).or_else(|error| {
             println!("guest: the boot failed and is retried once ({error:#})");
             self.keep_logs("boot")?;
-            self.try_boot(accelerator).context("the guest did not boot in two attempts")
+            self.try_boot(equipment, accelerator).context("the guest did not boot in two attempts")
         })
     }
 
     /// Boots a guest whose time stamp counter counts instructions.
-    pub(super) fn boot_counted(&self) -> Result<Lab> {
-        self.try_boot(Accelerator::Counted).or_else(|error| {
+    pub(super) fn boot_counted(&self, equipment: Equipment) -> Result<Lab> {
+        self.try_boot(equipment, Accelerator::Counted).or_else(|error| {
             println!("guest: the boot failed and is retried once ({error:#})");
-            self.try_boot(Accelerator::Counted).context("the guest did not boot in two attempts")
+            self.try_boot(equipment, Accelerator::Counted).context("the guest did not boot in two attempts")
         })
     }
 
@@ -60,17 +68,23 @@ impl Site {
         if opens && !refused { Accelerator::Kvm } else { Accelerator::Tcg }
     }
 
-    fn try_boot(&self, accelerator: Accelerator) -> Result<Lab> {
+    fn try_boot(&self, equipment: Equipment, accelerator: Accelerator) -> Result<Lab> {
         let start = Instant::now();
         let wires = [Wire::new(&self.logs, "a")?, Wire::new(&self.logs, "b")?];
-        let (machine, channel) = Qemu::boot(&self.kernel, &self.initramfs, &self.logs, accelerator)?;
-        let mut guest = Guest::new(machine, channel, self.logs.join("trace.log"));
+        let virtio_wires: Vec<_> = equipment.virtio_wires().map(|name| Wire::new(&self.logs, name)).collect::<Result<_>>()?;
+        // After the wires: its relays send to them at once.
+        let namespace = (equipment == Equipment::Virtio).then(|| Namespace::new(&self.logs)).transpose()?;
+        let plan = Plan { kernel: &self.kernel, initramfs: &self.initramfs, equipment, namespace: namespace.as_ref() };
+        let (machine, channel) = Qemu::boot(&plan, &self.logs, accelerator)?;
+        let qmp = Qmp::connect(&self.logs)?;
+        let mut guest = Guest::new(machine, channel, &self.logs);
         let pfs: Vec<Vec<Vf>> = guest.vfs()?;
-        if pfs.len() != 3 || pfs.iter().any(|vfs| vfs.len() != 2) {
-            bail!("the guest has other VFs than expected: {pfs:?}");
+        let virtio = guest.virtio_functions()?;
+        if pfs.len() != equipment.pfs() || pfs.iter().any(|vfs| vfs.len() != 2) || virtio.len() != equipment.virtio_functions() {
+            bail!("the guest has other functions than expected: {pfs:?} {virtio:?}");
         }
         println!("guest: Linux {} ready after {:.1} s ({accelerator:?})", self.kernel.version, start.elapsed().as_secs_f64());
-        Ok(Lab { guest, wires, pfs, streams: 0 })
+        Ok(Lab { guest, qmp, equipment, wires, pfs, virtio, virtio_wires, rounds: self.rounds, _namespace: namespace, streams: 0 })
     }
 
     /// Puts the logs of a guest aside before the next one overwrites them.
@@ -97,13 +111,32 @@ fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
 }
 
+/// The end of a wire in the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// The first VF of this PF.
+    Pf(usize),
+    /// This virtio-net function.
+    Virtio(usize),
+}
+
 /// A booted guest and what is plugged into it.
 pub(super) struct Lab {
     pub(super) guest: Guest,
+    pub(super) qmp: Qmp,
     /// Wires of the first two PFs.
     pub(super) wires: [Wire; 2],
     /// The VFs of each PF. The third PF has no wire and shares one IOMMU group with its VFs.
     pub(super) pfs: Vec<Vec<Vf>>,
+    /// How often a scenario does to a port what it must recover from.
+    pub(super) rounds: u32,
+    pub(super) equipment: Equipment,
+    /// The virtio-net functions.
+    pub(super) virtio: Vec<Vf>,
+    /// Their wires; a pair has one.
+    pub(super) virtio_wires: Vec<Wire>,
+    /// Where the tap devices are; dropped after the machine.
+    _namespace: Option<Namespace>,
     streams: u32,
 }
 
@@ -117,6 +150,22 @@ impl Lab {
         match (result, faults) {
             (Err(error), Err(faults)) => Err(error.context(faults)),
             (result, faults) => result.and(faults),
+        }
+    }
+
+    /// The function at a place.
+    pub(super) fn function(&self, at: At) -> Vf {
+        match at {
+            At::Pf(index) => self.pfs[index][0].clone(),
+            At::Virtio(index) => self.virtio[index].clone(),
+        }
+    }
+
+    /// The wire that ends at a place.
+    pub(super) fn wire(&self, at: At) -> &Wire {
+        match at {
+            At::Pf(index) => &self.wires[index],
+            At::Virtio(index) => &self.virtio_wires[index],
         }
     }
 

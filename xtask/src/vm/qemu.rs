@@ -1,4 +1,4 @@
-//! One QEMU process: a q35 machine with a VT-d IOMMU, two 82576 PFs whose wires are datagram sockets, and a control channel.
+//! One QEMU process: a q35 machine with a VT-d IOMMU, network functions and a control channel.
 //!
 //! It never outlives this process: dropping [`Qemu`] kills it, and the kernel kills it should we die first.
 
@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::devices::Equipment;
+use super::namespace::Namespace;
 use super::setup::Kernel;
 
 /// Boots take 6 to 10 s.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
-
-/// MAC of the first PF; the second's last byte is one more.
-const PF_MACS: [&str; 2] = ["52:54:00:11:22:0a", "52:54:00:11:22:0b"];
 
 /// How QEMU executes the guest. Emulation is single-threaded: with a thread a CPU one boot in seven stalls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +36,16 @@ impl Accelerator {
     }
 }
 
+/// What a machine is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) initramfs: &'a Path,
+    pub(super) equipment: Equipment,
+    /// Where its tap devices are.
+    pub(super) namespace: Option<&'a Namespace>,
+}
+
 /// A running machine. Its files are all in one folder: `console.log`, `qemu.log`, `trace.log` and the sockets.
 pub(super) struct Qemu {
     child: Child,
@@ -45,12 +54,12 @@ pub(super) struct Qemu {
 
 impl Qemu {
     /// Starts a machine and waits until the guest has opened its end of the control channel and said that it is ready.
-    pub(super) fn boot(kernel: &Kernel, initramfs: &Path, folder: &Path, accelerator: Accelerator) -> Result<(Self, UnixStream)> {
+    pub(super) fn boot(plan: &Plan, folder: &Path, accelerator: Accelerator) -> Result<(Self, UnixStream)> {
         let socket = folder.join("control");
         let _ = fs::remove_file(&socket);
         let listener = UnixListener::bind(short_path(folder, "control")?.path()).context("could not listen for the guest")?;
         listener.set_nonblocking(true)?;
-        let mut machine = Self { child: command(kernel, initramfs, folder, accelerator)?.spawn()?, folder: folder.to_owned() };
+        let mut machine = Self { child: command(plan, folder, accelerator)?.spawn()?, folder: folder.to_owned() };
         let deadline = Instant::now() + BOOT_LIMIT;
         let channel = loop {
             match listener.accept() {
@@ -109,25 +118,19 @@ fn await_ready(machine: &mut Qemu, channel: &UnixStream, deadline: Instant) -> R
     Ok(())
 }
 
-fn command(kernel: &Kernel, initramfs: &Path, folder: &Path, accelerator: Accelerator) -> Result<Command> {
-    let mut command = Command::new("setpriv");
+fn command(plan: &Plan, folder: &Path, accelerator: Accelerator) -> Result<Command> {
+    let Plan { kernel, initramfs, equipment, namespace } = *plan;
+    let mut command = namespace.map_or_else(|| Command::new("setpriv"), |namespace| namespace.command("setpriv"));
     // The folder is the working directory, so that socket paths stay below the 108 bytes that an address may have.
     command.current_dir(folder).args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
     command.args(["-M", "q35,kernel-irqchip=split", "-cpu", "max", "-m", "1G", "-accel", accelerator.option()]);
     command.args(["-nodefaults", "-nographic", "-no-reboot", "-serial", "file:console.log"]);
     command.args(["-D", "trace.log", "-trace", "igbvf_wrn_io_addr_unknown"]);
     command.args(["-device", "intel-iommu,intremap=on,caching-mode=on,aw-bits=48"]);
-    for (index, (name, mac)) in ["a", "b"].iter().zip(PF_MACS).enumerate() {
-        let chassis = index + 1;
-        command.args(["-device", &format!("pcie-root-port,id=port-{name},chassis={chassis},slot={chassis}")]);
-        let ends = format!("local.type=unix,local.path={name}.guest,remote.type=unix,remote.path={name}.host");
-        command.args(["-netdev", &format!("dgram,id=wire-{name},{ends}")]);
-        command.args(["-device", &format!("igb,netdev=wire-{name},bus=port-{name},mac={mac}")]);
-    }
-    // A port without access control services: this PF and its VFs are one group, which its kernel driver makes unusable for VFIO.
-    command.args(["-device", "pcie-root-port,id=port-c,chassis=3,slot=3,disable-acs=true", "-device", "igb,bus=port-c"]);
+    command.args(equipment.arguments());
     command.args(["-device", "virtio-serial-pci", "-chardev", "socket,id=control,path=control,server=off"]);
     command.args(["-device", "virtserialport,chardev=control,name=vfwire"]);
+    command.args(["-qmp", &format!("unix:{},server=on,wait=off", super::qmp::SOCKET)]);
     command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
     let mut kernel_arguments = "console=ttyS0 intel_iommu=on iommu=pt ipv6.disable=1 panic=-1 quiet no_timer_check".to_owned();
     if accelerator == Accelerator::Counted {

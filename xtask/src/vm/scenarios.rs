@@ -2,15 +2,23 @@
 
 mod checksums;
 mod filters;
+mod flows;
 mod judge;
 mod life;
 mod peer;
+mod recorder;
+mod recovery;
 mod refusals;
+mod removal;
+mod segments;
 mod traffic;
 mod user;
+mod virtio;
+mod virtio_life;
 
 use anyhow::Result;
 
+use super::devices::Equipment;
 use super::lab::Lab;
 
 /// One thing that the guest proves.
@@ -19,11 +27,17 @@ pub(super) struct Scenario {
     pub(super) proves: &'static str,
     /// Runs only when asked for by name or with `--long`.
     pub(super) long: bool,
+    /// The machine that it runs in.
+    pub(super) equipment: Equipment,
     pub(super) run: fn(&mut Lab) -> Result<()>,
 }
 
 const fn scenario(name: &'static str, proves: &'static str, run: fn(&mut Lab) -> Result<()>) -> Scenario {
-    Scenario { name, proves, long: false, run }
+    Scenario { name, proves, long: false, equipment: Equipment::Pfs, run }
+}
+
+const fn on_virtio(name: &'static str, proves: &'static str, run: fn(&mut Lab) -> Result<()>) -> Scenario {
+    Scenario { name, proves, long: false, equipment: Equipment::Virtio, run }
 }
 
 /// All scenarios in the order in which they run, one a line.
@@ -42,9 +56,32 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("ordinary-user", "uid 1000 with the group node and exactly the locked memory that the error names; less is refused", user::ordinary_user),
     scenario("no-hugepages", "without hugepages it runs on normal pages where asked to, and says so", user::no_hugepages),
     scenario("killed", "kill -9 under traffic and start again, ten times: traffic flows at once", life::killed),
-    scenario("asked-back", "unbind and sriov_numvfs = 0 while it runs: Removed is reported, it ends, the request completes", life::asked_back),
-    scenario("recovers", "the PF goes down and up, or changes its MTU: ResetStarted, Recovered, and traffic flows again", life::recovers),
+    scenario("pf-down-up", "under traffic the PF goes down and up: the port recovers, and no frame is lost but while it said that it did not run", recovery::pf_down_up),
+    scenario("pf-mtu", "the same where the PF changes its MTU", recovery::pf_mtu),
+    scenario("function-reset", "the same where the kernel resets the function", recovery::function_reset),
+    scenario("mac-changed", "the same where the PF gives the VF another address, which is adopted and reported at the next reset", recovery::mac_changed),
+    scenario("cable", "the same where the cable is pulled and plugged in: LinkDown and LinkUp", recovery::cable),
+    scenario("bus-error", "the same where the bus reports an uncorrectable error (AER)", recovery::bus_error),
+    scenario("unbound", "under traffic the VF is unbound: Removed is said, it is let go of within 1 s, nothing is lost before, the next start works", removal::unbound),
+    scenario("no-vfs", "the same for sriov_numvfs = 0", removal::no_vfs),
+    scenario("unplugged", "the same where the PF is unplugged, and plugged in again", removal::unplugged),
+    scenario("flight-recorder", "a recording of a start, a refusal, a PF reset and a stop is told in words, and the driver does the same again", recorder::replays),
     scenario("list", "shows every function, the one that can be driven, and why the others cannot", refusals::list),
     scenario("bad-input", "each mistake has its exit code and an error that says what to do, and leaves the VF usable", refusals::bad_input),
-    Scenario { name: "matrix", proves: "MTUs, burst sizes and windows in all combinations, 20,000 frames each", long: true, run: traffic::matrix },
+    Scenario { name: "matrix", proves: "MTUs, burst sizes and windows in all combinations, 20,000 frames each", long: true, equipment: Equipment::Pfs, run: traffic::matrix },
+    on_virtio("virtio-kernel", "the kernel's own driver bridges pairs of functions of all kinds: their wires and taps carry 20,000 frames each way whole", virtio::kernel),
+    on_virtio("virtio-mac-swap", "split and packed, in order, one buffer a frame: each returns 20,000 frames of 60 to 1514 bytes, every byte compared", virtio::mac_swap),
+    Scenario { name: "virtio-tap", proves: "the same on tap devices, split and packed", long: true, equipment: Equipment::Virtio, run: virtio::tap },
+    on_virtio("virtio-jumbo", "MTU 9000: frames of up to 9014 bytes are merged from buffers; longer ones than the MTU are dropped", virtio::jumbo),
+    on_virtio("virtio-single", "a device that merges no buffers takes no long frames, and the error says so", virtio::single),
+    on_virtio("virtio-filters", "groups, broadcast and promiscuous mode: what was asked for comes through, other frames do not", virtio::filters),
+    on_virtio("virtio-two-drivers", "igbvf and virtio-net in one process forward 20,000 frames each way; so do split and packed", virtio::two_drivers),
+    on_virtio("virtio-ping", "the kernel's virtio-net talks to ours over a wire: ping and datagrams of all sizes", virtio::ping),
+    Scenario { name: "virtio-killed", proves: "kill -9 with frames on their way and start again, three times: traffic flows at once", long: true, equipment: Equipment::Virtio, run: virtio_life::killed },
+    Scenario { name: "virtio-cable", proves: "the link goes down and up: LinkDown, LinkUp, and traffic flows again", long: true, equipment: Equipment::Virtio, run: virtio_life::cable },
+    Scenario { name: "virtio-asked-back", proves: "the kernel takes the function back while it runs: Removed is reported, and it can be had again", long: true, equipment: Equipment::Virtio, run: virtio_life::asked_back },
+    on_virtio("virtio-queues", "two workers on two queue pairs share 64 flows through RSS, each flow whole and in order", flows::two_queues),
+    on_virtio("virtio-hash", "the hash reported with each frame is Toeplitz's, computed here, and its queue is the table's", flows::hashes),
+    on_virtio("virtio-tso", "frames of 30,000 bytes of TCP payload, IPv4 and IPv6, become right segments as the kernel of the tap cuts them", segments::segmented),
+    on_virtio("virtio-checksums", "checksums on tap devices: the kernel completes those that the device left open, and they are right", virtio::checksums),
 ];

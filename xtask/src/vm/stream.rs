@@ -120,6 +120,26 @@ impl<'a> Checker<'a> {
         self.sent.saturating_sub(self.good + self.corrupted)
     }
 
+    /// How many frames were sent.
+    pub(super) fn sent(&self) -> u32 {
+        self.sent
+    }
+
+    /// How many frames came back whole, each once.
+    pub(super) fn good(&self) -> u32 {
+        self.good
+    }
+
+    /// The newest frame that came back.
+    pub(super) fn newest(&self) -> Option<u32> {
+        self.newest
+    }
+
+    /// The frames that were sent and have not come back, in order.
+    pub(super) fn missing(&self) -> impl Iterator<Item = u32> {
+        (0..self.sent).zip(&self.seen).filter(|(_, seen)| !**seen).map(|(sequence, _)| sequence)
+    }
+
     /// Takes a frame from the wire. Frames of others (another ethertype or stream) are not looked at.
     pub(super) fn take(&mut self, frame: &[u8]) {
         let Some(header) = frame.get(..HEADER_BYTES) else { return };

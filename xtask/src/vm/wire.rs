@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +14,8 @@ use super::stream::{Checker, Stream};
 
 /// Silence after which what is outstanding counts as lost. An emulated guest may not run for hundreds of milliseconds.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a frame is offered before others are looked after.
+const SOON: Duration = Duration::from_millis(2);
 /// How long frames that must not come are waited for.
 const GRACE: Duration = Duration::from_millis(300);
 /// More than any frame of the device: 9,018 bytes.
@@ -43,10 +46,44 @@ impl Wire {
         }
     }
 
+    /// Frames that may have been sent and not yet taken by the device: a socket's full of them, and those in QEMU's hands.
+    pub(super) fn waiting_max() -> Result<usize> {
+        let setting = "/proc/sys/net/unix/max_dgram_qlen";
+        let text = fs::read_to_string(setting).with_context(|| format!("could not read {setting}"))?;
+        Ok(text.trim().parse::<usize>().with_context(|| format!("{setting} says {text:?}"))? + 2)
+    }
+
+    /// From now on [`offer_now`](Self::offer_now) and [`take`](Self::take) don't wait; until it is switched off again, nothing else may be used.
+    pub(super) fn set_nonblocking(&self, nonblocking: bool) -> Result<()> {
+        Ok(self.socket.set_nonblocking(nonblocking)?)
+    }
+
+    /// Sends a frame if the machine takes it now.
+    pub(super) fn offer_now(&self, frame: &[u8]) -> Result<bool> {
+        match self.socket.send_to(frame, self.guest.path()) {
+            Ok(_) => Ok(true),
+            Err(error) if is_timeout(&error) => Ok(false),
+            Err(error) => Err(error).context("the wire is cut"),
+        }
+    }
+
+    /// Sends a frame if the machine takes it within the limit.
+    pub(super) fn offer(&self, frame: &[u8], limit: Duration) -> Result<bool> {
+        self.socket.set_write_timeout(Some(limit))?;
+        let sent = self.offer_now(frame);
+        self.socket.set_write_timeout(Some(PATIENCE))?;
+        sent
+    }
+
     /// The next frame, if one comes within the limit.
     pub(super) fn receive(&self, limit: Duration) -> Result<Option<Vec<u8>>> {
-        let mut buffer = vec![0; BUFFER_BYTES];
         self.socket.set_read_timeout(Some(limit))?;
+        self.take()
+    }
+
+    /// The next frame, if one is there.
+    pub(super) fn take(&self) -> Result<Option<Vec<u8>>> {
+        let mut buffer = vec![0; BUFFER_BYTES];
         match self.socket.recv(&mut buffer) {
             Ok(length) => {
                 buffer.truncate(length);
@@ -70,10 +107,31 @@ impl Wire {
     }
 
     /// Throws away what is waiting.
-    fn drain(&self) -> Result<()> {
+    pub(super) fn drain(&self) -> Result<()> {
         while self.receive(Duration::from_millis(1))?.is_some() {}
         Ok(())
     }
+}
+
+/// Carries frames between two wires, both ways, while `during` runs.
+pub(super) fn bridged<T>(a: &Wire, b: &Wire, during: impl FnOnce() -> Result<T>) -> Result<T> {
+    let over = AtomicBool::new(false);
+    let carry = |from: &Wire, to: &Wire| -> Result<()> {
+        while !over.load(Ordering::Relaxed) {
+            if let Some(frame) = from.receive(Duration::from_millis(20))? {
+                to.send(&frame)?;
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let carriers = [scope.spawn(|| carry(a, b)), scope.spawn(|| carry(b, a))];
+        let result = during();
+        over.store(true, Ordering::Relaxed);
+        let carried: Result<Vec<()>> = carriers.into_iter().map(|carrier| carrier.join().expect("carrying does not panic")).collect();
+        let value = result?;
+        carried.map(|_| value)
+    })
 }
 
 fn is_timeout(error: &std::io::Error) -> bool {
@@ -100,7 +158,11 @@ fn run<'a>(stream: &'a Stream, window: u32, from: &Wire, to: &Wire) -> Result<Ch
         while checker.outstanding() < window
             && let Some(frame) = checker.next()
         {
-            from.send(&frame)?;
+            // What comes back is taken meanwhile: who carries it may wait for that before it takes more.
+            while !from.offer(&frame, SOON)? {
+                let Some(back) = to.receive(PATIENCE)? else { bail!("the machine takes no frame from the wire, and gives none") };
+                checker.take(&back);
+            }
         }
         if checker.outstanding() == 0 {
             break;

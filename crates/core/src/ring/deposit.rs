@@ -14,7 +14,7 @@ use std::{
 /// What a ring left.
 pub(super) struct Deposited {
     pub(super) buffers: Vec<u32>,
-    pub(super) _region: Option<DmaRegion>,
+    pub(super) _region: Option<Arc<DmaRegion>>,
     pub(super) arena: Arc<ArenaRef>,
 }
 

@@ -9,6 +9,7 @@
 //! | `rx.rs` | receive and refill, fused; frames that span buffers; what arrived damaged |
 //! | `tx.rs` | transmit, and the way home of what was sent |
 //! | `isa.rs`, `avx2.rs`, `avx512.rs` | the runs of both: portable, for four descriptors at once, for eight |
+//! | `table.rs` | buffers in flight by id, for rings of other shapes (virtqueues) |
 //! | `deposit.rs` | where rings wait until the device has let go of them |
 //!
 //! Accesses to descriptors: the done word is loaded atomically with acquire (or inside one wide load, whose 16-byte lanes are not torn).
@@ -23,6 +24,7 @@ mod avx512;
 mod deposit;
 mod isa;
 mod rx;
+pub mod table;
 mod tx;
 
 pub use deposit::Deposit;
@@ -218,9 +220,11 @@ impl Drop for Ring {
             }
             self.head = self.head.wrapping_add(1);
         }
-        self.deposit.put(Deposited { buffers, _region: self.region.take(), arena: self.arena.clone() });
+        self.deposit.put(Deposited { buffers, _region: self.region.take().map(Arc::new), arena: self.arena.clone() });
     }
 }
 
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 mod tests;

@@ -78,11 +78,11 @@ impl Default for Rss {
 fn table_of_byte(key: &[u8; KEY_BYTES], at: usize) -> [u32; 256] {
     let window = key[at..].iter().chain(&[0; 5]).take(5).fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
     let mut table = [0; 256];
-    for (value, entry) in table.iter_mut().enumerate() {
-        for bit in (0..8).filter(|bit| value & 0x80 >> bit != 0) {
-            let bits = (window >> (8 - bit)) & 0xffff_ffff;
-            *entry ^= u32::try_from(bits).unwrap_or(0);
-        }
+    for value in 1..256usize {
+        // One bit more than an entry that is there already.
+        let bit = value.trailing_zeros();
+        let bits = (window >> (bit + 1)) & 0xffff_ffff;
+        table[value] = table[value & (value - 1)] ^ u32::try_from(bits).unwrap_or(0);
     }
     table
 }

@@ -4,7 +4,10 @@
 pub mod igbvf;
 pub mod intel;
 pub mod ixgbevf;
+mod stop;
 mod violation;
+pub mod virtio_net;
 
+pub(crate) use stop::Stop;
 pub use violation::Violation;
 pub(crate) use violation::Violations;

@@ -20,6 +20,19 @@ use crate::net::{MacAddr, VlanId};
 /// Code of SET_PROMISC: which kinds of foreign frames the VF receives.
 pub const SET_PROMISC: u16 = 0x06;
 
+/// What a request with this code is called; nothing where there is none.
+pub const fn code_name(code: u16) -> Option<&'static str> {
+    Some(match code {
+        RESET => "RESET",
+        SET_MAC => "SET_MAC",
+        SET_MULTICAST => "SET_MULTICAST",
+        SET_VLAN => "SET_VLAN",
+        SET_LPE => "SET_LPE",
+        SET_PROMISC => "SET_PROMISC",
+        _ => return None,
+    })
+}
+
 /// SET_MAC, info: the VF's own address. Other values manage further addresses, which not every PF offers.
 const SET_MAC_PLAIN: u8 = 0;
 /// SET_PROMISC, info: every unicast frame.

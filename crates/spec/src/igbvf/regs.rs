@@ -6,7 +6,7 @@
 
 use super::MAX_QUEUE_PAIRS;
 use crate::intel::mailbox::WORDS;
-use crate::reg::{ClearOnRead, Reg, RegArray, Ro, Rw, RwClearOnRead, Wo};
+use crate::reg::{ClearOnRead, Reg, RegArray, Ro, Rw, RwClearOnRead, Wo, register_names};
 
 // General.
 
@@ -200,6 +200,15 @@ const fn queue<A>(base: u32) -> RegArray<u32, A> {
     registers
 }
 
+register_names! {
+    in "regs.rs", indented "";
+    one:
+        CTRL STATUS FRTIMER EICS EIMS EIMC EIAC EIAM EICR IVAR IVAR_MISC PBACL VFMAILBOX PSRTYPE VFGPRC VFGPTC VFGORC VFGOTC VFMPRC
+        VFGPRLBC VFGPTLBC VFGORLBC VFGOTLBC;
+    array:
+        EITR VMBMEM RDBAL RDBAH RDLEN SRRCTL RDH RXCTL RDT RXDCTL RQDPC TDBAL TDBAH TDLEN TDH TXCTL TDT TXDCTL TDWBAL TDWBAH
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,5 +274,14 @@ mod tests {
         assert_eq!(link_mbps(STATUS_LU | STATUS_SPEED_MASK), Some(1000));
         assert_eq!(link_mbps(STATUS_LU | STATUS_SPEED_100), Some(100));
         assert_eq!(link_mbps(STATUS_LU), Some(10));
+    }
+
+    #[test]
+    fn registers_are_found_by_offset() {
+        use std::string::ToString;
+        let name = |offset| name_of(offset).map(|name| name.to_string());
+        assert_eq!(name(TDT.index(1).offset()).as_deref(), Some("TDT[1]"));
+        assert_eq!(name(VFMAILBOX.offset()).as_deref(), Some("VFMAILBOX"));
+        assert_eq!(name(0x3ffc), None);
     }
 }

@@ -69,10 +69,16 @@ impl HashBits {
 }
 
 /// The multicast groups of a VF, as the PF is told of them: up to [`MAX_MULTICAST_HASHES`] hashes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HashList {
     hashes: [u16; MAX_MULTICAST_HASHES],
     len: usize,
+}
+
+impl core::fmt::Debug for HashList {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "HashList({:x?})", self.as_slice())
+    }
 }
 
 impl HashList {

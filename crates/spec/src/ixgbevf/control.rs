@@ -45,6 +45,27 @@ pub const GET_PF_LINK_STATE: u16 = 0x11;
 /// Code of NEGOTIATE_FEATURES: what both drivers have beyond the version.
 pub const NEGOTIATE_FEATURES: u16 = 0x12;
 
+/// What a request with this code is called; nothing where there is none.
+pub const fn code_name(code: u16) -> Option<&'static str> {
+    Some(match code {
+        RESET => "RESET",
+        SET_MAC => "SET_MAC",
+        SET_MULTICAST => "SET_MULTICAST",
+        SET_VLAN => "SET_VLAN",
+        SET_LPE => "SET_LPE",
+        SET_MACVLAN => "SET_MACVLAN",
+        NEGOTIATE => "NEGOTIATE",
+        GET_QUEUES => "GET_QUEUES",
+        GET_RETA => "GET_RETA",
+        GET_RSS_KEY => "GET_RSS_KEY",
+        UPDATE_XCAST => "UPDATE_XCAST",
+        GET_LINK_STATE => "GET_LINK_STATE",
+        GET_PF_LINK_STATE => "GET_PF_LINK_STATE",
+        NEGOTIATE_FEATURES => "NEGOTIATE_FEATURES",
+        _ => return None,
+    })
+}
+
 /// A version of the messages, by its wire code. Open: a later PF may know others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiVersion(pub u32);

@@ -6,7 +6,7 @@
 
 use super::{Family, MAX_QUEUE_PAIRS};
 use crate::intel::mailbox::WORDS;
-use crate::reg::{Reg, RegArray, Ro, Rw, RwClearOnRead, Wo};
+use crate::reg::{Reg, RegArray, Ro, Rw, RwClearOnRead, Wo, register_names};
 
 // General.
 
@@ -241,6 +241,16 @@ const fn queue<A>(base: u32) -> RegArray<u32, A> {
     registers
 }
 
+register_names! {
+    in "regs.rs", indented "";
+    one:
+        VFCTRL VFSTATUS VFLINKS VFFRTIMER VTEICR VTEICS VTEIMS VTEIMC VTEIAC VTEIAM VTIVAR_MISC VFMAILBOX VFPSRTYPE VFGPRC VFGPTC
+        VFGORC_LSB VFGORC_MSB VFGOTC_LSB VFGOTC_MSB VFMPRC VFMRQC;
+    array:
+        VTIVAR VTEITR VFMBMEM VFRDBAL VFRDBAH VFRDLEN VFDCA_RXCTRL VFRDH VFSRRCTL VFRDT VFRXDCTL VFRSCCTL VFTDBAL VFTDBAH VFTDLEN
+        VFDCA_TXCTRL VFTDH VFTDT VFTXDCTL VFTDWBAL VFTDWBAH VFRSSRK VFRETA
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,5 +337,14 @@ mod tests {
     fn octet_counters_have_36_bits() {
         assert_eq!(octets(0xffff_ffff, 0xffff_ffff), (1 << OCTETS_BITS) - 1);
         assert_eq!(octets(2, 1), 0x1_0000_0002);
+    }
+
+    #[test]
+    fn registers_are_found_by_offset() {
+        use std::string::ToString;
+        let name = |offset| name_of(offset).map(|name| name.to_string());
+        assert_eq!(name(VFTDT.index(7).offset()).as_deref(), Some("VFTDT[7]"));
+        assert_eq!(name(VFMAILBOX.offset()).as_deref(), Some("VFMAILBOX"));
+        assert_eq!(name(0x3ffc), None);
     }
 }

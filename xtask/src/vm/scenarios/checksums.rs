@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::peer::start_echo;
 use super::traffic::HOST_A;
-use crate::vm::lab::Lab;
-use crate::vm::stream::BROADCAST;
+use crate::vm::lab::{At, Lab};
+use crate::vm::stream::{BROADCAST, Mac};
 
 const IPV4_AT: usize = 14;
 const UDP_AT: usize = 34;
@@ -14,27 +14,32 @@ const CLIENT_PORT: [u8; 2] = [0x30, 0x39];
 const ECHO_PORT: [u8; 2] = [0, 7];
 
 pub(super) fn checksums(lab: &mut Lab) -> Result<()> {
-    let vf = lab.pfs[0][0].clone();
+    checksums_at(lab, At::Pf(0))
+}
+
+/// Answers of `echo` carry the checksums computed here; requests with wrong ones are not answered.
+pub(super) fn checksums_at(lab: &mut Lab, at: At) -> Result<()> {
+    let vf = lab.function(at);
     let echo = start_echo(lab, &vf, "")?;
     for bytes in [0, 1, 2, 17, 18, 19, 100, 999, 1471, 1472] {
-        answered(lab, bytes).with_context(|| format!("a datagram of {bytes} bytes"))?;
+        answered(lab, at, bytes).with_context(|| format!("a datagram of {bytes} bytes"))?;
     }
-    for (what, at) in [("the header", IPV4_AT + 10), ("UDP", UDP_AT + 6), ("UDP, in its payload", PAYLOAD_AT + 50)] {
+    for (what, byte) in [("the header", IPV4_AT + 10), ("UDP", UDP_AT + 6), ("UDP, in its payload", PAYLOAD_AT + 50)] {
         let mut request = request(100);
-        request[at] ^= 0x40;
-        lab.wires[0].send(&request)?;
+        request[byte] ^= 0x40;
+        lab.wire(at).send(&request)?;
         // The next good one is answered, so the bad one was seen before and not answered.
-        answered(lab, 101).with_context(|| format!("after a wrong checksum of {what}"))?;
+        answered(lab, at, 101).with_context(|| format!("after a wrong checksum of {what}"))?;
     }
     echo.signal(&mut lab.guest, "TERM")
 }
 
 /// Sends a datagram; its answer must be the next one to come, and right in every byte.
-fn answered(lab: &Lab, payload_bytes: usize) -> Result<()> {
+fn answered(lab: &Lab, at: At, payload_bytes: usize) -> Result<()> {
     let request = request(payload_bytes);
-    lab.wires[0].send(&request)?;
+    lab.wire(at).send(&request)?;
     let from_echo = |frame: &[u8]| (frame.len() >= PAYLOAD_AT && frame[UDP_AT..UDP_AT + 2] == ECHO_PORT).then(|| frame.to_vec());
-    let answer = lab.wires[0].receive_where(from_echo)?.context("no answer")?;
+    let answer = lab.wire(at).receive_where(from_echo)?.context("no answer")?;
     ensure!(answer[..6] == HOST_A, "the answer goes to another station: {answer:02x?}");
     let (ip, length) = (&answer[IPV4_AT..], 28 + payload_bytes);
     ensure!(usize::from(u16::from_be_bytes([ip[2], ip[3]])) == length && answer.len() >= IPV4_AT + length, "other length: {answer:02x?}");
@@ -48,18 +53,23 @@ fn answered(lab: &Lab, payload_bytes: usize) -> Result<()> {
     Ok(())
 }
 
-/// An Ethernet frame with a UDP datagram to the echo port, all checksums right. To everybody, since we have not asked for the MAC.
+/// A datagram to the echo port. To everybody, since we have not asked for the MAC.
 fn request(payload_bytes: usize) -> Vec<u8> {
-    let udp_bytes = u16::try_from(8 + payload_bytes).expect("a datagram fits a frame");
-    let mut udp = [CLIENT_PORT, ECHO_PORT, udp_bytes.to_be_bytes(), [0, 0]].concat();
-    udp.extend((0..payload_bytes).map(|at| (at * 31 % 251).to_le_bytes()[0]));
+    let payload: Vec<u8> = (0..payload_bytes).map(|at| (at * 31 % 251).to_le_bytes()[0]).collect();
+    datagram(BROADCAST, HOST_A, [CLIENT_PORT, ECHO_PORT].map(u16::from_be_bytes), &payload)
+}
+
+/// An Ethernet frame with a UDP datagram from 10.0.0.1 to 10.0.0.2, all checksums right.
+pub(super) fn datagram(to: Mac, from: Mac, ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
+    let udp_bytes = u16::try_from(8 + payload.len()).expect("a datagram fits a frame");
+    let mut udp = [ports.map(u16::to_be_bytes).concat(), udp_bytes.to_be_bytes().to_vec(), vec![0, 0], payload.to_vec()].concat();
     let mut ip = [0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
     ip[2..4].copy_from_slice(&(20 + udp_bytes).to_be_bytes());
     let sum = !ones_sum(&ip);
     ip[10..12].copy_from_slice(&sum.to_be_bytes());
     let sum = !ones_sum(&pseudo_header(&ip, &udp));
     udp[6..8].copy_from_slice(&sum.to_be_bytes());
-    let mut frame = [&BROADCAST[..], &HOST_A, &[0x08, 0x00], &ip, &udp].concat();
+    let mut frame = [&to[..], &from, &[0x08, 0x00], &ip, &udp].concat();
     frame.resize(frame.len().max(60), 0);
     frame
 }
@@ -70,7 +80,7 @@ fn pseudo_header(ip: &[u8], udp: &[u8]) -> Vec<u8> {
 }
 
 /// Ones' complement sum (RFC 1071).
-fn ones_sum(bytes: &[u8]) -> u16 {
+pub(super) fn ones_sum(bytes: &[u8]) -> u16 {
     let sum: u64 = bytes.chunks(2).map(|word| u64::from(u16::from_be_bytes([word[0], word.get(1).copied().unwrap_or(0)]))).sum();
     let mut sum = sum;
     while sum > 0xffff {

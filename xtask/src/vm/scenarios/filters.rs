@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::traffic::{HOST_A, VF_A, swapped};
 use crate::vm::forwarder::{self, Forwarder};
-use crate::vm::lab::Lab;
+use crate::vm::lab::{At, Lab};
 use crate::vm::stream::{BROADCAST, Mac, Stream};
 use crate::vm::wire::{exchange, expect_silence};
 
@@ -21,44 +21,50 @@ const GROUP_OTHER: Mac = [0x01, 0x00, 0x5e, 0x04, 0x05, 0x06];
 const JUMBO_MTU: usize = 9000;
 const ETHERNET_HEADER_BYTES: usize = 14;
 
-fn start(lab: &mut Lab, options: &str) -> Result<Forwarder> {
-    let vf = lab.pfs[0][0].clone();
+fn start(lab: &mut Lab, at: At, options: &str) -> Result<Forwarder> {
+    let vf = lab.function(at);
     let options = format!("--mac {} {options}", forwarder::text(VF_A));
     Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "mac-swap", &options))
 }
 
 /// Sends a stream that must come back.
-fn passes(lab: &Lab, what: &str, stream: &Stream) -> Result<()> {
-    exchange(stream, WINDOW, &lab.wires[0], &lab.wires[0]).with_context(|| what.to_owned())
+fn passes(lab: &Lab, at: At, what: &str, stream: &Stream) -> Result<()> {
+    exchange(stream, WINDOW, lab.wire(at), lab.wire(at)).with_context(|| what.to_owned())
 }
 
 /// Sends a stream that must not.
-fn is_dropped(lab: &Lab, what: &str, stream: &Stream) -> Result<()> {
-    expect_silence(stream, &lab.wires[0], &lab.wires[0]).with_context(|| what.to_owned())
+fn is_dropped(lab: &Lab, at: At, what: &str, stream: &Stream) -> Result<()> {
+    expect_silence(stream, lab.wire(at), lab.wire(at)).with_context(|| what.to_owned())
 }
 
 pub(super) fn vlan(lab: &mut Lab) -> Result<()> {
-    let forwarder = start(lab, &format!("--vlan {VLAN_JOINED}"))?;
+    let at = At::Pf(0);
+    let forwarder = start(lab, at, &format!("--vlan {VLAN_JOINED}"))?;
     let joined = Stream { vlan: Some(VLAN_JOINED), ..swapped(lab, FRAMES) };
-    passes(lab, "a VLAN that was joined", &joined)?;
+    passes(lab, at, "a VLAN that was joined", &joined)?;
     let other = Stream { vlan: Some(VLAN_OTHER), ..swapped(lab, FRAMES) };
-    is_dropped(lab, "a VLAN that was not joined", &other)?;
+    is_dropped(lab, at, "a VLAN that was not joined", &other)?;
     let untagged = swapped(lab, FRAMES);
-    passes(lab, "untagged", &untagged)?;
+    passes(lab, at, "untagged", &untagged)?;
     let frames = u64::from(FRAMES) * 2;
     forwarder.stop(&mut lab.guest)?.expect_frames(0, frames, frames)
 }
 
 pub(super) fn multicast(lab: &mut Lab) -> Result<()> {
-    let forwarder = start(lab, &format!("--multicast {}", forwarder::text(GROUP_JOINED)))?;
+    multicast_at(lab, At::Pf(0))
+}
+
+/// Frames to a group that was joined and to everybody come through; others do not.
+pub(super) fn multicast_at(lab: &mut Lab, at: At) -> Result<()> {
+    let forwarder = start(lab, at, &format!("--multicast {}", forwarder::text(GROUP_JOINED)))?;
     let joined = Stream { to: GROUP_JOINED, ..swapped(lab, FRAMES) };
-    passes(lab, "a group that was joined", &joined)?;
+    passes(lab, at, "a group that was joined", &joined)?;
     let other = Stream { to: GROUP_OTHER, ..swapped(lab, FRAMES) };
-    is_dropped(lab, "a group that was not joined", &other)?;
+    is_dropped(lab, at, "a group that was not joined", &other)?;
     let broadcast = Stream { to: BROADCAST, ..swapped(lab, FRAMES) };
-    passes(lab, "broadcast", &broadcast)?;
+    passes(lab, at, "broadcast", &broadcast)?;
     let stranger = Stream { to: [0x02, 0, 0, 0, 0xee, 0xee], ..swapped(lab, FRAMES) };
-    is_dropped(lab, "another station's frames", &stranger)?;
+    is_dropped(lab, at, "another station's frames", &stranger)?;
     let frames = u64::from(FRAMES) * 2;
     forwarder.stop(&mut lab.guest)?.expect_frames(0, frames, frames)
 }
@@ -66,19 +72,24 @@ pub(super) fn multicast(lab: &mut Lab) -> Result<()> {
 pub(super) fn jumbo(lab: &mut Lab) -> Result<()> {
     let pf = lab.pfs[0][0].pf.clone();
     lab.guest.run(&format!("ip link set {pf} mtu {JUMBO_MTU}"))?;
+    jumbo_at(lab, At::Pf(0))
+}
+
+/// Frames that span buffers, and then frames longer than the MTU that was asked for.
+pub(super) fn jumbo_at(lab: &mut Lab, at: At) -> Result<()> {
     let longest = JUMBO_MTU + ETHERNET_HEADER_BYTES;
-    let forwarder = start(lab, &format!("--mtu {JUMBO_MTU}"))?;
+    let forwarder = start(lab, at, &format!("--mtu {JUMBO_MTU}"))?;
     let all = Stream { lengths_bytes: 60..=longest, from: HOST_A, ..swapped(lab, 4000) };
-    passes(lab, "frames of up to 9014 bytes", &all)?;
+    passes(lab, at, "frames of up to 9014 bytes", &all)?;
     let long = Stream { lengths_bytes: longest..=longest, ..swapped(lab, FRAMES) };
-    passes(lab, "frames of 9014 bytes", &long)?;
+    passes(lab, at, "frames of 9014 bytes", &long)?;
     let frames = u64::from(all.frames + long.frames);
     forwarder.stop(&mut lab.guest)?.expect_frames(0, frames, frames)?;
 
-    let forwarder = start(lab, "")?;
+    let forwarder = start(lab, at, "")?;
     let long = Stream { lengths_bytes: 1600..=longest, ..swapped(lab, FRAMES) };
-    is_dropped(lab, "frames longer than the MTU that was asked for", &long)?;
+    is_dropped(lab, at, "frames longer than the MTU that was asked for", &long)?;
     let short = swapped(lab, FRAMES);
-    passes(lab, "short frames after too long ones", &short)?;
+    passes(lab, at, "short frames after too long ones", &short)?;
     forwarder.stop(&mut lab.guest).map(drop)
 }

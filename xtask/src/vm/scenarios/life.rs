@@ -1,4 +1,4 @@
-//! Ends that nobody wished for: killed under traffic, and the device asked back while it runs.
+//! An end that nobody wished for: killed under traffic.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn start(lab: &mut Lab) -> Result<Forwarder> {
     Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "mac-swap", &options))
 }
 
-fn traffic_flows(lab: &mut Lab) -> Result<()> {
+pub(super) fn traffic_flows(lab: &mut Lab) -> Result<()> {
     let stream = swapped(lab, 300);
     exchange(&stream, 32, &lab.wires[0], &lab.wires[0])
 }
@@ -64,51 +64,4 @@ fn keep_sending(stream: &crate::vm::stream::Stream, wire: &Wire, over: &AtomicBo
         wire.receive(Duration::from_millis(1))?;
     }
     Ok(sequence)
-}
-
-pub(super) fn asked_back(lab: &mut Lab) -> Result<()> {
-    let vf = lab.pfs[0][0].clone();
-    let ways = [
-        ("an unbind", format!("echo {0} > /sys/bus/pci/devices/{0}/driver/unbind", vf.address)),
-        ("sriov_numvfs = 0", format!("echo 0 > /sys/class/net/{}/device/sriov_numvfs", vf.pf)),
-    ];
-    for (what, script) in ways {
-        lab.guest.run("sh /vm/baseline.sh")?;
-        let forwarder = start(lab)?;
-        traffic_flows(lab)?;
-        released_for(lab, forwarder.0, &script).with_context(|| format!("asked back by {what}"))?;
-    }
-    lab.guest.run("sh /vm/baseline.sh")?;
-    let forwarder = start(lab).context("after the VF came back")?;
-    traffic_flows(lab)?;
-    forwarder.stop(&mut lab.guest).map(drop)
-}
-
-/// The PF resets under us, in the two ways in which administrators do that.
-pub(super) fn recovers(lab: &mut Lab) -> Result<()> {
-    let pf = lab.pfs[0][0].pf.clone();
-    for (before, after) in [("down", "up"), ("mtu 2000", "mtu 1500")] {
-        let forwarder = start(lab)?;
-        traffic_flows(lab).context("before the reset")?;
-        for change in [before, after] {
-            lab.guest.run(&format!("ip link set {pf} {change}"))?;
-            forwarder.0.wait_for_words(&mut lab.guest, "ResetStarted", RELEASE_LIMIT)?;
-        }
-        forwarder.0.wait_for_words(&mut lab.guest, "Recovered", RELEASE_LIMIT)?;
-        // The second change of the MTU may come to the forwarder a little later; the link takes two seconds.
-        lab.guest.run(&format!("wait_for 10 grep -q 1 /sys/class/net/{pf}/carrier; sleep 1"))?;
-        traffic_flows(lab).with_context(|| format!("after `ip link set {pf} {before}` and `{after}`"))?;
-        forwarder.stop(&mut lab.guest)?.expect_frames(0, 600, 600)?;
-    }
-    Ok(())
-}
-
-/// Asks for the device as the host's administrator would: the kernel blocks the request until the forwarder has let go.
-fn released_for(lab: &mut Lab, forwarder: Program, script: &str) -> Result<()> {
-    let request = lab.guest.start(script)?;
-    let ended = forwarder.wait(&mut lab.guest, RELEASE_LIMIT)?;
-    ensure!(ended.stderr.contains("Removed") || ended.stderr.contains("removed"), "nothing about a removal on stderr: {}", ended.stderr);
-    let request = request.wait(&mut lab.guest, RELEASE_LIMIT).context("the request for the device still blocks")?;
-    ensure!(request.code == 0, "the request for the device failed: {}", request.stderr);
-    Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::vm::forwarder::START_LIMIT;
-use crate::vm::guest::{Program, Vf};
+use crate::vm::guest::{Guest, Program, Vf};
 use crate::vm::lab::Lab;
 
 const OURS: &str = "10.0.0.2";
@@ -15,7 +15,7 @@ const VLAN: u16 = 100;
 const JUMBO_MTU: u16 = 9000;
 
 /// Payload of a ping or datagram that fills a frame of this MTU: 20 bytes of IPv4, 8 of ICMP or UDP.
-const fn payload(mtu: u16) -> u16 {
+pub(super) const fn payload(mtu: u16) -> u16 {
     mtu - 28
 }
 
@@ -48,19 +48,19 @@ fn start_peer(lab: &mut Lab, mtu: u16, vlan: Option<u16>) -> Result<()> {
 }
 
 /// Pings, and sends datagrams that must come back as they were.
-fn talks(lab: &mut Lab, largest: u16) -> Result<()> {
+pub(super) fn talks(guest: &mut Guest, largest: u16) -> Result<()> {
     for bytes in [16, 301, largest] {
         let ping = format!("ip netns exec peer ping -A -q -c 20 -w 15 -s {bytes} {OURS}");
-        let exit = lab.guest.exit_of(&ping, Duration::from_secs(20))?;
+        let exit = guest.exit_of(&ping, Duration::from_secs(20))?;
         ensure!(exit.output.contains(" 20 packets received, 0% packet loss"), "ping of {bytes} bytes:\n{}", exit.output);
         let datagrams = format!(
             "head -c {bytes} /dev/urandom > /tmp/sent\n\
              for i in 1 2 3 4 5; do ip netns exec peer bash -c 'exec 3<>/dev/udp/{OURS}/7; cat /tmp/sent >&3; \
              timeout 3 dd bs=65536 count=1 <&3 2>/dev/null' > /tmp/answer; cmp /tmp/sent /tmp/answer || exit 1; done"
         );
-        lab.guest.run(&datagrams).with_context(|| format!("datagrams of {bytes} bytes"))?;
+        guest.run(&datagrams).with_context(|| format!("datagrams of {bytes} bytes"))?;
     }
-    let snmp = lab.guest.run("ip netns exec peer awk '/^(Icmp|Udp):/' /proc/net/snmp")?;
+    let snmp = guest.run("ip netns exec peer awk '/^(Icmp|Udp):/' /proc/net/snmp")?;
     for counter in ["InCsumErrors", "InErrors"] {
         let errors = snmp_counter(&snmp, counter);
         ensure!(errors == Some(0), "the peer counted {counter} = {errors:?}:\n{snmp}");
@@ -82,7 +82,7 @@ fn scene(lab: &mut Lab, mtu: u16, vlan: Option<u16>, options: &str) -> Result<()
     let vf = lab.pfs[0][0].clone();
     start_peer(lab, mtu, vlan)?;
     let echo = start_echo(lab, &vf, options)?;
-    talks(lab, payload(mtu))?;
+    talks(&mut lab.guest, payload(mtu))?;
     echo.signal(&mut lab.guest, "TERM")?;
     echo.wait(&mut lab.guest, START_LIMIT).map(drop)
 }

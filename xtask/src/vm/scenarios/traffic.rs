@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use crate::vm::forwarder::{self, Forwarder};
-use crate::vm::lab::Lab;
+use crate::vm::lab::{At, Lab};
 use crate::vm::stream::{Change, Mac, Stream};
 use crate::vm::wire::exchange;
 
@@ -20,12 +20,17 @@ pub(super) fn swapped(lab: &mut Lab, frames: u32) -> Stream {
 }
 
 pub(super) fn mac_swap(lab: &mut Lab) -> Result<()> {
-    let vf = lab.pfs[0][0].clone();
-    let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "mac-swap", &format!("--mac {}", forwarder::text(VF_A))))?;
-    let windows = [1, 32, 128];
+    mac_swap_at(lab, At::Pf(0), &[1, 32, 128])
+}
+
+/// 20,000 frames of all lengths at each of the windows, every byte compared.
+pub(super) fn mac_swap_at(lab: &mut Lab, at: At, windows: &[u32]) -> Result<()> {
+    let options = format!("--mac {}", forwarder::text(VF_A));
+    let command = forwarder::command(&[&lab.function(at)], "mac-swap", &options);
+    let forwarder = Forwarder::start(&mut lab.guest, &command)?;
     for window in windows {
         let stream = swapped(lab, FRAMES);
-        exchange(&stream, window, &lab.wires[0], &lab.wires[0])?;
+        exchange(&stream, *window, lab.wire(at), lab.wire(at))?;
     }
     let frames = u64::from(FRAMES) * windows.len() as u64;
     forwarder.stop(&mut lab.guest)?.expect_frames(0, frames, frames)
@@ -55,25 +60,35 @@ pub(super) fn two_ports(lab: &mut Lab) -> Result<()> {
     for (vf, mac) in [(&a, VF_A), (&b, VF_B)] {
         lab.guest.run(&format!("ip link set {} vf {} mac {}", vf.pf, vf.index, forwarder::text(mac)))?;
     }
-    let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&a, &b], "io", ""))?;
+    both_ways(lab, [(At::Pf(0), VF_A), (At::Pf(1), VF_B)])
+}
+
+/// 20,000 frames each way between the wires of two functions, which forward to one another.
+pub(super) fn both_ways(lab: &mut Lab, ends: [(At, Mac); 2]) -> Result<()> {
+    let functions = ends.map(|(at, _)| lab.function(at));
+    let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&functions.each_ref(), "io", ""))?;
+    exchange_both_ways(lab, ends, 1514)?;
+    let summary = forwarder.stop(&mut lab.guest)?;
+    let frames = u64::from(FRAMES);
+    (0..2).try_for_each(|port| summary.expect_frames(port, frames, frames))
+}
+
+/// Both directions at once, so that each queue pair receives and transmits.
+pub(super) fn exchange_both_ways(lab: &mut Lab, [(a, mac_a), (b, mac_b)]: [(At, Mac); 2], longest: usize) -> Result<()> {
     let mut stream = |to, from| Stream {
         id: lab.next_stream(),
         frames: FRAMES,
-        lengths_bytes: 60..=1514,
+        lengths_bytes: 60..=longest,
         to,
         from,
         vlan: None,
         change: Change::Nothing,
     };
-    let (there, back) = (stream(VF_A, HOST_A), stream(VF_B, HOST_B));
-    let [wire_a, wire_b] = &lab.wires;
-    // Both directions at once, so that each queue pair receives and transmits.
+    let (there, back) = (stream(mac_a, HOST_A), stream(mac_b, HOST_B));
+    let (wire_a, wire_b) = (lab.wire(a), lab.wire(b));
     std::thread::scope(|scope| {
         let backwards = scope.spawn(|| exchange(&back, 32, wire_b, wire_a).context("B to A"));
         let forwards = exchange(&there, 32, wire_a, wire_b).context("A to B");
         forwards.and(backwards.join().expect("the exchange does not panic"))
-    })?;
-    let summary = forwarder.stop(&mut lab.guest)?;
-    let frames = u64::from(FRAMES);
-    (0..2).try_for_each(|port| summary.expect_frames(port, frames, frames))
+    })
 }

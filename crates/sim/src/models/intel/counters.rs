@@ -13,7 +13,7 @@ pub struct FrameCounters {
     pub filtered_frames: u64,
     /// Longer than the VF may receive, or shorter than a header.
     pub wrong_size_frames: u64,
-    /// Arrived while the queue, the PF or the link was off.
+    /// Arrived while the queue, the PF or the link was off, or made the queue stop.
     pub off_frames: u64,
     /// Found too few descriptors.
     pub no_descriptor_frames: u64,

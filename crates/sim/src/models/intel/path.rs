@@ -11,7 +11,7 @@ use super::{
 use crate::{
     fault::DmaFault,
     frame::{Headers, Network, Rss, Transport},
-    model::{DoorbellAt, HostMemory},
+    model::{DoorbellAt, HostMemory, Width},
     models::Violations,
     wire::Wire,
 };
@@ -107,7 +107,7 @@ impl DataPath {
 
     /// The doorbells of all queues; the functions say where each queue has its tail.
     pub(crate) fn doorbells(&self, rdt: impl Fn(u32) -> u32, tdt: impl Fn(u32) -> u32) -> Vec<DoorbellAt> {
-        let at = |offset, ring: &Ring| DoorbellAt { bar: BarIndex::ZERO, offset, doorbell: ring.doorbell().clone() };
+        let at = |offset, ring: &Ring| DoorbellAt { bar: BarIndex::ZERO, offset, width: Width::Word, doorbell: ring.doorbell().clone() };
         let rx = (0..).zip(&self.rx).map(|(queue, rx)| at(rdt(queue), &rx.ring));
         let tx = (0..).zip(&self.tx).map(|(queue, tx)| at(tdt(queue), &tx.ring));
         rx.chain(tx).collect()
@@ -191,6 +191,7 @@ impl DataPath {
             Ok(false) => self.counters.of.no_descriptor_frames += 1,
             Err(stop) => {
                 queue.ring.halt();
+                self.counters.of.off_frames += 1;
                 self.report(stop)?;
             }
         }

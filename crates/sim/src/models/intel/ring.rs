@@ -1,5 +1,6 @@
 //! What RX and TX rings have in common: base, length, head, tail, and turning on and off.
 
+pub(crate) use crate::models::Stop;
 use crate::{
     fault::DmaFault,
     model::{Doorbell, HostMemory},
@@ -28,29 +29,6 @@ pub(crate) enum RingPart {
     Hints,
     WriteBackLow,
     WriteBackHigh,
-}
-
-/// Why a queue stops.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// The IOMMU refused an access.
-    Fault(DmaFault),
-    /// The driver broke a rule; the rest says how.
-    Rule(&'static str, String),
-}
-
-impl From<DmaFault> for Stop {
-    fn from(fault: DmaFault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl Stop {
-    /// A broken rule where `holds` is false.
-    #[inline(always)]
-    pub(crate) fn unless(holds: bool, rule: &'static str, detail: impl FnOnce() -> String) -> Result<(), Self> {
-        if holds { Ok(()) } else { Err(Self::Rule(rule, detail())) }
-    }
 }
 
 /// The enable bit. A change takes effect when a read of the control register first shows it: until then the old state goes on, and a

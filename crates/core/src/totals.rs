@@ -2,9 +2,9 @@
 
 use crate::{
     queue::{rx_counter, tx_counter},
+    stats::{RxStats, TxStats},
     tally::Tally,
 };
-use vfwire_core::stats::{RxStats, TxStats};
 
 /// All that the queues counted since the port was opened.
 #[derive(Debug, Default)]
@@ -61,5 +61,6 @@ fn tx_stats(counted: [u64; tx_counter::COUNT]) -> TxStats {
         bytes: counted[tx_counter::BYTES],
         unsendable: counted[tx_counter::UNSENDABLE],
         lost_in_reset: counted[tx_counter::LOST_IN_RESET],
+        bad_completions: counted[tx_counter::BAD_COMPLETIONS],
     }
 }

@@ -3,7 +3,7 @@
 //! Each start of a port makes new queues, each with counters of its own; those of earlier starts may still count (a queue that was not
 //! dropped yet gives its buffers back, and says so). A tally sums them all, and folds a queue's numbers into one sum when it is gone.
 
-use vfwire_core::stats::CountersReader;
+use crate::stats::CountersReader;
 
 /// The sums of one queue index over all starts.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ fn add<const N: usize>(sum: &mut [u64; N], more: [u64; N]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vfwire_core::stats::Counters;
+    use crate::stats::Counters;
 
     #[test]
     fn what_was_counted_stays_counted() {

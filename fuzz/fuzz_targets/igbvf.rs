@@ -1,0 +1,4 @@
+//! The fuzzer is a function that igbvf drives.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vfwire_fuzz::drive::run::<vfwire_fuzz::subject::Igbvf>(bytes));

@@ -1,0 +1,138 @@
+//! virtio-net functions: both kinds of rings, in order or not, frames in one buffer or several, on wires and on tap devices.
+
+use anyhow::{Context, Result, ensure};
+
+use super::peer::{payload, start_echo, talks};
+use super::traffic::{VF_A, VF_B, both_ways, exchange_both_ways, mac_swap_at, swapped};
+use super::{checksums, filters};
+use crate::vm::devices::{Backend, VIRTIO, virtio_mac};
+use crate::vm::forwarder::{self, Forwarder, START_LIMIT};
+use crate::vm::lab::{At, Lab};
+use crate::vm::stream::{Mac, Stream};
+use crate::vm::wire::{bridged, exchange, expect_silence};
+
+/// The function of this name.
+pub(super) fn at(name: &str) -> At {
+    At::Virtio(VIRTIO.iter().position(|function| function.name == name).expect("a name of the list"))
+}
+
+/// A function and the address that the machine gave it.
+pub(super) fn end(name: &str) -> (At, Mac) {
+    let At::Virtio(index) = at(name) else { unreachable!("a virtio-net function") };
+    (At::Virtio(index), virtio_mac(index))
+}
+
+fn names(backend: Backend) -> impl Iterator<Item = &'static str> {
+    VIRTIO.iter().filter(move |function| function.backend == backend).map(|function| function.name)
+}
+
+/// What the others rely on: the wires, the taps and the devices carry every frame with the kernel's own driver, which bridges two functions.
+pub(super) fn kernel(lab: &mut Lab) -> Result<()> {
+    for (a, b, mtu) in [
+        ("split", "packed", 1500),
+        ("split-in-order", "packed-in-order", 1500),
+        ("split-single", "packed-single", 1500),
+        ("tap", "tap-packed", 1500),
+    ] {
+        // To other stations: a bridge keeps what is for its own ports.
+        let (a, b) = ((at(a), VF_A), (at(b), VF_B));
+        let addresses = [lab.function(a.0).address, lab.function(b.0).address].join(" ");
+        lab.guest.run(&format!(
+            "set -e\nip link add bridge type bridge\nfor function in {addresses}; do bind $function virtio-pci\n\
+             ip link set $(netdev $function) mtu {mtu} master bridge up; done\nip link set bridge mtu {mtu} up\n\
+             forwarding() {{ [ \"$(cat /sys/class/net/bridge/brif/*/state)\" = \"3\n3\" ]; }}\nwait_for 10 forwarding"
+        ))?;
+        let through = exchange_both_ways(lab, [a, b], mtu + 14);
+        lab.guest.run("sh /vm/baseline.sh")?;
+        through.with_context(|| format!("{a:?} and {b:?}"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn mac_swap(lab: &mut Lab) -> Result<()> {
+    for name in names(Backend::Datagrams) {
+        // The windows of the others are in the ordinary ones.
+        let windows: &[u32] = if matches!(name, "split" | "packed") { &[1, 32, 128] } else { &[128] };
+        mac_swap_at(lab, at(name), windows).with_context(|| name.to_owned())?;
+    }
+    Ok(())
+}
+
+pub(super) fn tap(lab: &mut Lab) -> Result<()> {
+    names(Backend::Tap).try_for_each(|name| mac_swap_at(lab, at(name), &[128]).with_context(|| name.to_owned()))
+}
+
+pub(super) fn jumbo(lab: &mut Lab) -> Result<()> {
+    ["split", "packed"].into_iter().try_for_each(|name| filters::jumbo_at(lab, at(name)).with_context(|| name.to_owned()))
+}
+
+pub(super) fn filters(lab: &mut Lab) -> Result<()> {
+    for name in ["split", "packed"] {
+        filters::multicast_at(lab, at(name)).with_context(|| name.to_owned())?;
+        promiscuous(lab, at(name)).with_context(|| name.to_owned())?;
+    }
+    Ok(())
+}
+
+/// Other stations' frames come through where that was asked for, and only there.
+fn promiscuous(lab: &mut Lab, at: At) -> Result<()> {
+    for is_promiscuous in [true, false] {
+        let options = format!("--mac {}{}", forwarder::text(VF_A), if is_promiscuous { " --promiscuous" } else { "" });
+        let command = forwarder::command(&[&lab.function(at)], "mac-swap", &options);
+        let forwarder = Forwarder::start(&mut lab.guest, &command)?;
+        let stream = Stream { to: [0x02, 0, 0, 0, 0xee, 0xee], ..swapped(lab, 500) };
+        if is_promiscuous {
+            exchange(&stream, 32, lab.wire(at), lab.wire(at)).context("promiscuous")?;
+        } else {
+            expect_silence(&stream, lab.wire(at), lab.wire(at)).context("not promiscuous")?;
+        }
+        forwarder.stop(&mut lab.guest)?;
+    }
+    Ok(())
+}
+
+pub(super) fn two_drivers(lab: &mut Lab) -> Result<()> {
+    let vf = lab.pfs[0][0].clone();
+    lab.guest.run(&format!("ip link set {} vf {} mac {}", vf.pf, vf.index, forwarder::text(VF_A)))?;
+    for name in ["split", "packed"] {
+        both_ways(lab, [(At::Pf(0), VF_A), end(name)]).with_context(|| format!("igbvf and {name}"))?;
+    }
+    both_ways(lab, [end("split"), end("packed")]).context("split and packed")
+}
+
+/// The kernel's own driver on one function, ours on the other, and a cable between them.
+pub(super) fn ping(lab: &mut Lab) -> Result<()> {
+    for (ours, kernels, mtu) in [("split", "packed", 1500), ("packed", "split", 1500), ("packed", "split", 9000)] {
+        let (ours, kernels) = (at(ours), at(kernels));
+        let function = lab.function(kernels).address;
+        lab.guest.run(&format!(
+            "set -e\nbind {function} virtio-pci\nip netns add peer\nip link set $(netdev {function}) netns peer name peer0\n\
+             ip -n peer addr add 10.0.0.1/24 dev peer0\nip -n peer link set peer0 mtu {mtu} up"
+        ))?;
+        let echo = start_echo(lab, &lab.function(ours), &format!("--mtu {mtu}"))?;
+        let guest = &mut lab.guest;
+        let wires = [ours, kernels].map(|at| {
+            let At::Virtio(index) = at else { unreachable!("virtio-net functions") };
+            &lab.virtio_wires[index]
+        });
+        bridged(wires[0], wires[1], || talks(guest, payload(mtu))).with_context(|| format!("ours is {ours:?}, MTU {mtu}"))?;
+        echo.signal(&mut lab.guest, "TERM")?;
+        echo.wait(&mut lab.guest, START_LIMIT)?;
+        lab.guest.run("sh /vm/baseline.sh")?;
+    }
+    Ok(())
+}
+
+pub(super) fn checksums(lab: &mut Lab) -> Result<()> {
+    names(Backend::Tap).try_for_each(|name| checksums::checksums_at(lab, at(name)).with_context(|| name.to_owned()))
+}
+
+/// A function that has no place for more than one buffer a frame says so where long frames are asked for.
+pub(super) fn single(lab: &mut Lab) -> Result<()> {
+    for name in ["split-single", "packed-single"] {
+        let function = lab.function(at(name));
+        let ended = lab.guest.start(&forwarder::command(&[&function], "io", "--mtu 9000"))?.wait(&mut lab.guest, START_LIMIT)?;
+        ensure!(ended.code == 2 && ended.stderr.contains("MRG_RXBUF"), "{name} ended with {}: {}", ended.code, ended.stderr);
+    }
+    Ok(())
+}
