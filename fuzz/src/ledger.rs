@@ -5,7 +5,7 @@ use vfwire_core::{
     burst::Burst,
     event::PortEvent,
     packet::PacketMut,
-    pool::Pool,
+    pool::{HEADROOM_BYTES, Pool},
     stats::{PortStats, RxStats, TxStats},
 };
 
@@ -74,10 +74,12 @@ impl Ledger {
 
 /// Reads every byte that a frame is said to have.
 fn look_at(frame: &PacketMut<'_>, pool: &Pool) {
-    let mut segments = 0;
+    // The first buffer keeps its headroom; in those that continue a frame a device may begin where its header would be.
+    let (mut segments, mut most) = (0, pool.data_bytes() as usize);
     let mut sum = 0u64;
     for segment in frame.segments() {
-        assert!(segment.len() <= pool.data_bytes() as usize, "a segment of {} bytes in a buffer of {}", segment.len(), pool.data_bytes());
+        assert!(segment.len() <= most, "a segment of {} bytes in a buffer of {most}", segment.len());
+        most = (pool.data_bytes() + HEADROOM_BYTES) as usize;
         sum += segment.iter().map(|byte| u64::from(*byte)).sum::<u64>();
         segments += 1;
         assert!(segments <= SEGMENTS_MAX, "a frame without an end");
