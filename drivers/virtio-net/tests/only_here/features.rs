@@ -10,6 +10,7 @@ use vfwire_core::{
     meta::{Checksum, L4, TxOffload},
     pool::PoolConfig,
     port::{Intent, Link, Offload, Port, Setting},
+    queue::TxQueue,
 };
 use vfwire_sim::models::virtio_net::Layout;
 use vfwire_spec::virtio::{control, features::Features};
@@ -235,5 +236,30 @@ fn announcements_are_acknowledged() {
         assert!(!bench.model(|model| model.awaits_announcement()));
         bench.events();
         assert_eq!(bench.model(|model| model.counters().commands), before + 1);
+    }
+}
+
+/// A tag is put into a frame by us. One that has to wait for descriptors (its header has none of its buffer's headroom) gets it once.
+#[test]
+fn a_frame_that_waits_gets_its_tag_once() {
+    for packed in BOTH {
+        let mut bench = running(&setup().rings(32), |options| options.packed = packed);
+        let mut burst = bench.pool.burst(32);
+        let plain: Vec<_> = (0..31).map(|number| frame(PEER, 60, number)).collect();
+        plain.iter().for_each(|frame| bench.load(&mut burst, frame, TxOffload::default()));
+        assert_eq!(bench.tx[0].tx_burst(&mut bench.cache, &mut burst), 31);
+        // One descriptor is left, and the frame needs two.
+        let waits = frame(PEER, 100, 31);
+        bench.load(&mut burst, &waits[40..], TxOffload::default().vlan(5));
+        let mut last = burst.get_mut(0).expect("it was loaded");
+        last.prepend(40).expect("64 bytes of headroom")[..40].copy_from_slice(&waits[..40]);
+        for _ in 0..3 {
+            assert_eq!(bench.tx[0].tx_burst(&mut bench.cache, &mut burst), 0);
+            assert_eq!(burst.get_mut(0).expect("it waits").data(), waits, "as it was");
+        }
+        bench.settle();
+        bench.flush(0, &mut burst);
+        let expected: Vec<_> = plain.into_iter().chain([tagged(&waits, 5)]).collect();
+        assert_same(&bench.sent(), &expected, format_args!("packed: {packed}"));
     }
 }
