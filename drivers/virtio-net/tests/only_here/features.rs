@@ -263,3 +263,31 @@ fn a_frame_that_waits_gets_its_tag_once() {
         assert_same(&bench.sent(), &expected, format_args!("packed: {packed}"));
     }
 }
+
+/// Frames of another machine on the same host come without their checksum: it is put in, in frames of one buffer and of several.
+#[test]
+fn checksums_that_senders_left_open_are_put_in() {
+    for (packed, hash_report) in [(false, false), (false, true), (true, false), (true, true)] {
+        let jumbo = setup().intent(Intent { mtu_bytes: 9000, offloads: [Offload::RxChecksum].into(), ..Intent::default() });
+        let mut bench = running(&jumbo, |options| {
+            (options.packed, options.hash_report, options.partial_csum) = (packed, hash_report, true);
+        });
+        let to = bench.mac();
+        let sizes = [(false, 1), (true, 18), (false, 1460), (true, 3001), (false, 8900)];
+        let sent: Vec<_> = sizes
+            .into_iter()
+            .flat_map(|(ipv6, payload_bytes)| [L4::Tcp, L4::Udp].map(|l4| Datagram { ipv6, l4, source_port: 7, payload_bytes }))
+            .map(|datagram| datagram.frame(to, PEER))
+            .collect();
+        let got = bench.receive_of(sent.clone());
+        let bytes: Vec<_> = got.iter().map(|arrived| arrived.bytes.clone()).collect();
+        assert_same(&bytes, &sent, format_args!("packed: {packed}, with hash: {hash_report}"));
+        assert!(got.iter().all(|arrived| arrived.meta.l4_checksum == Checksum::Good));
+    }
+}
+
+#[test]
+fn a_set_of_features_that_the_device_refuses_is_named() {
+    let text = super::refused(|options| options.required = Features::CTRL_RX_EXTRA);
+    assert!(text.contains("MRG_RXBUF") && text.contains("refused by the device") && text.contains("on the host"), "{text}");
+}

@@ -6,7 +6,7 @@ use vfwire_spec::{
     net::{ETH_HEADER_BYTES, VLAN_TAG_BYTES},
     virtio::{
         features::Features,
-        net::{self, DATA_VALID, HEADER_BYTES, HEADER_HASH_BYTES, Header},
+        net::{self, DATA_VALID, HEADER_BYTES, HEADER_HASH_BYTES, Header, NEEDS_CSUM},
     },
 };
 
@@ -83,7 +83,15 @@ impl VirtioNetModel {
             return Ok(());
         }
         let is_good = self.transport.has(Features::GUEST_CSUM) && headers.l4_checksum_is_good(frame) == Some(true);
-        let header = Header { flags: if is_good { DATA_VALID } else { 0 }, ..Header::default() };
+        let unsummed = if is_good && self.options.partial_csum { headers.without_l4_checksum(frame) } else { None };
+        let (header, frame) = match &unsummed {
+            Some((frame, at)) => {
+                let low = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);
+                let (csum_start, csum_offset) = (low(headers.transport_at), low(at - headers.transport_at));
+                (Header { flags: NEEDS_CSUM, csum_start, csum_offset, ..Header::default() }, &frame[..])
+            }
+            None => (Header { flags: if is_good { DATA_VALID } else { 0 }, ..Header::default() }, frame),
+        };
         if self.deliver(queue, (header, hashed), frame, memory)? {
             self.counters.received_frames += 1;
         } else {
