@@ -26,8 +26,7 @@ impl VirtioNetModel {
             let Some(frame) = wire.receive() else { break };
             moved = true;
             if is_passing {
-                // What breaks the queue is lost with it.
-                self.receive_frame(frame, memory).inspect_err(|_| self.counters.off_frames += 1)?;
+                self.receive_frame(frame, memory)?;
             } else {
                 self.counters.off_frames += 1;
             }
@@ -84,12 +83,14 @@ impl VirtioNetModel {
         }
         let is_good = self.transport.has(Features::GUEST_CSUM) && headers.l4_checksum_is_good(frame) == Some(true);
         let header = Header { flags: if is_good { DATA_VALID } else { 0 }, ..Header::default() };
-        if self.deliver(queue, (header, hashed), frame, memory)? {
-            self.counters.received_frames += 1;
-        } else {
+        // What breaks the queue is lost with it.
+        if !self.deliver(queue, (header, hashed), frame, memory).inspect_err(|_| self.counters.off_frames += 1)? {
             self.counters.no_buffer_frames += 1;
+            return Ok(());
         }
-        Ok(())
+        // From here on the frame is the driver's, even where the driver's wish about interrupts cannot be read.
+        self.counters.received_frames += 1;
+        self.interrupt(queue, memory)
     }
 
     /// Writes a frame into as many buffers as it takes. Says whether there were enough.
@@ -137,7 +138,6 @@ impl VirtioNetModel {
         }
         self.last_id = last_id;
         queue.put(memory, &self.used)?;
-        self.interrupt(at, memory)?;
         Ok(true)
     }
 }
