@@ -43,6 +43,9 @@ pub struct TxStats {
     pub lost_in_reset: u64,
     /// Times that the device reported something done that it did not have. Not frames: the device is broken, or means harm.
     pub bad_completions: u64,
+    /// Calls that gave the device nothing, because it had not reported enough as sent to make room for a frame. Not frames: they stay in the
+    /// burst.
+    pub full_polls: u64,
 }
 
 /// What the function counted by itself, widened to 64 bits. Zero where it does not count.
@@ -94,6 +97,7 @@ impl PortStats {
             unsendable: sum.unsendable + queue.unsendable,
             lost_in_reset: sum.lost_in_reset + queue.lost_in_reset,
             bad_completions: sum.bad_completions + queue.bad_completions,
+            full_polls: sum.full_polls + queue.full_polls,
         })
     }
 }

@@ -185,6 +185,8 @@ impl<B: Bar> VirtTx<B> {
         if sent.frames != 0 {
             self.counters.add::<{ tx_counter::FRAMES }>(sent.frames as u64);
             self.counters.add::<{ tx_counter::BYTES }>(sent.bytes);
+        } else if !burst.is_empty() {
+            self.counters.add::<{ tx_counter::FULL_POLLS }>(1);
         }
         if (sent.dropped | sent.bad_completions) != 0 {
             self.counters.add::<{ tx_counter::UNSENDABLE }>(sent.dropped);

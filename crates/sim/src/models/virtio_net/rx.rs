@@ -26,8 +26,7 @@ impl VirtioNetModel {
             let Some(frame) = wire.receive() else { break };
             moved = true;
             if is_passing {
-                // What breaks the queue is lost with it.
-                self.receive_frame(frame, memory).inspect_err(|_| self.counters.off_frames += 1)?;
+                self.receive_frame(frame, memory)?;
             } else {
                 self.counters.off_frames += 1;
             }
@@ -92,12 +91,14 @@ impl VirtioNetModel {
             }
             None => (Header { flags: if is_good { DATA_VALID } else { 0 }, ..Header::default() }, frame),
         };
-        if self.deliver(queue, (header, hashed), frame, memory)? {
-            self.counters.received_frames += 1;
-        } else {
+        // What breaks the queue is lost with it.
+        if !self.deliver(queue, (header, hashed), frame, memory).inspect_err(|_| self.counters.off_frames += 1)? {
             self.counters.no_buffer_frames += 1;
+            return Ok(());
         }
-        Ok(())
+        // From here on the frame is the driver's, even where the driver's wish about interrupts cannot be read.
+        self.counters.received_frames += 1;
+        self.interrupt(queue, memory)
     }
 
     /// Writes a frame into as many buffers as it takes. Says whether there were enough.
@@ -145,7 +146,6 @@ impl VirtioNetModel {
         }
         self.last_id = last_id;
         queue.put(memory, &self.used)?;
-        self.interrupt(at, memory)?;
         Ok(true)
     }
 }
