@@ -30,8 +30,8 @@ pub(super) fn build_programs(checkout: &Path) -> Result<Vec<PathBuf>> {
     };
     let built = target.join(TARGET).join("release");
     build(&["--bin", "vfwire"])?;
-    build(&["--example", "echo", "--example", "rx_queues", "--example", "tso"])?;
-    Ok(["vfwire", "examples/echo", "examples/rx_queues", "examples/tso"].map(|name| built.join(name)).to_vec())
+    build(&["--example", "echo", "--example", "rx_queues", "--example", "tso", "--example", "vlans"])?;
+    Ok(["vfwire", "examples/echo", "examples/rx_queues", "examples/tso", "examples/vlans"].map(|name| built.join(name)).to_vec())
 }
 
 /// Packs the root file system and gives the path of the initramfs. `overlay` folders are copied over it last.
