@@ -6,8 +6,10 @@ use clap::Parser;
 
 mod aarch64;
 mod bench;
+mod faults;
 mod fuzz;
 mod host;
+mod sanitize;
 mod soak;
 mod test;
 mod tidy;
@@ -22,8 +24,12 @@ enum Command {
     Tidy,
     /// Measure vfwire beside DPDK, draw the figures
     Bench(bench::Args),
+    /// Put every fault at every step of a port's life, for every driver
+    Faults(faults::Args),
     /// Fuzz the drivers from the device's side, and everything that reads what others wrote
     Fuzz(fuzz::Args),
+    /// Run the test suites under AddressSanitizer
+    Sanitize,
     /// Simulated ports under everything that can go wrong, and the command killed and started; looks for what leaks or drifts
     Soak(soak::Args),
     /// Run the guest tests: a real kernel, real VFIO, emulated VFs
@@ -35,7 +41,9 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Sanitize => sanitize::run(),
         Command::Soak(args) => soak::run(&args),
         Command::Vm(args) => vm::run(&args),
     };

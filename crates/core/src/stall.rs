@@ -58,7 +58,7 @@ impl Watch {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::stats::Counters;
