@@ -8,6 +8,8 @@ mod aarch64;
 mod bench;
 mod fuzz;
 mod host;
+mod image;
+mod release;
 mod soak;
 mod test;
 mod tidy;
@@ -24,6 +26,8 @@ enum Command {
     Bench(bench::Args),
     /// Fuzz the drivers from the device's side, and everything that reads what others wrote
     Fuzz(fuzz::Args),
+    /// Build the OCI image of the command, reproducibly and without a container tool
+    Image(image::Args),
     /// Simulated ports under everything that can go wrong, and the command killed and started; looks for what leaks or drifts
     Soak(soak::Args),
     /// Run the guest tests: a real kernel, real VFIO, emulated VFs
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Image(args) => image::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Vm(args) => vm::run(&args),
     };

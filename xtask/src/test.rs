@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::host::{self, Need};
-use crate::{aarch64, fuzz, tidy};
+use crate::{aarch64, fuzz, image, tidy};
 
 /// More tests at once than CPUs: many of them sleep, because that is what their device's reset takes.
 const TEST_THREADS: &str = "8";
@@ -56,6 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("library", Box::new(library_alone)),
         ("minimum-rust", Box::new(|| minimum_rust(metadata))),
         ("aarch64", Box::new(|| aarch64::run(metadata))),
+        ("image", Box::new(image::test)),
     ];
     if !args.no_vm {
         steps.push(("guest", Box::new(|| guest(args.long))));

@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = checkout.join("target/vm");
     fs::create_dir_all(&folder)?;
     let kernel = setup::ensure_ready(&folder)?;
-    let programs = image::build_programs(checkout)?;
+    let programs = image::build_programs()?;
     if args.instructions {
         return instructions::run(&folder, kernel, &programs, args.record);
     }

@@ -11,24 +11,16 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::setup::{BASH, BUSYBOX, IP, Kernel, MODPROBE};
-use crate::host;
+use crate::{host, release};
 
 const MODULES: [&str; 6] = ["virtio_pci", "virtio_console", "igb", "igbvf", "vfio_iommu_type1", "vfio-pci"];
 /// Loaded by the guest as well, for the kernel's side of scenarios.
 const NETWORK_MODULES: [&str; 3] = ["8021q", "bridge", "virtio_net"];
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-
-/// Builds the programs that run in the guest, linked statically, and gives their paths.
-pub(super) fn build_programs(checkout: &Path) -> Result<Vec<PathBuf>> {
-    let target = checkout.join("target/guest");
-    let build = |what: &[&str]| {
-        let mut command = host::cargo(["build", "--quiet", "--release", "--package", "vfwire", "--target", TARGET]);
-        host::run(command.args(what).arg("--target-dir").arg(&target).env("RUSTFLAGS", "-C target-feature=+crt-static"))
-    };
-    let built = target.join(TARGET).join("release");
-    build(&["--bin", "vfwire"])?;
-    build(&["--example", "echo", "--example", "rx_queues", "--example", "tso"])?;
+/// Builds the programs that run in the guest, as they are shipped, and gives their paths.
+pub(super) fn build_programs() -> Result<Vec<PathBuf>> {
+    let built = release::build(&["--bin", "vfwire"])?;
+    release::build(&["--example", "echo", "--example", "rx_queues", "--example", "tso"])?;
     Ok(["vfwire", "examples/echo", "examples/rx_queues", "examples/tso"].map(|name| built.join(name)).to_vec())
 }
 
