@@ -10,7 +10,11 @@ pfs() { grep -l 0x10c9 $pci/*/device | while read -r file; do dirname "$file"; d
 # The addresses of the virtio-net functions, in the order of their slots.
 virtio_functions() { grep -l 0x1041 $pci/*/device | while read -r file; do basename "$(dirname "$file")"; done; }
 
+# all_there PFS VIRTIO: whether the kernel has found so many PFs, with their drivers, and virtio-net functions.
+all_there() { [ "$(ls -d $(pfs | sed 's,$,/net,') | wc -l)" = "$1" ] && [ "$(virtio_functions | wc -l)" = "$2" ]; }
+
 driver() { [ -e "$pci/$1/driver" ] && basename "$(readlink "$pci/$1/driver")"; }
+id() { echo "$(cut -c3- "$pci/$1/vendor"):$(cut -c3- "$pci/$1/device")"; }
 group() { basename "$(readlink "$pci/$1/iommu_group")"; }
 
 # bind FUNCTION DRIVER: gives a function to a driver, whatever had it before.

@@ -78,7 +78,7 @@ impl Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let scenarios = select(args)?;
     if args.list {
-        scenarios.iter().for_each(|scenario| println!("{:<20} {}", scenario.name, scenario.proves));
+        scenarios.iter().for_each(|scenario| println!("{:<21} {}", scenario.name, scenario.proves));
         return Ok(());
     }
     let checkout = &host::root();
@@ -152,12 +152,13 @@ fn run_all(scenarios: &[&Scenario], site: &mut Site) -> Result<(u32, u32)> {
         match result {
             Ok(()) => {
                 passed += 1;
-                println!("PASS {:<20} {seconds:6.1} s", scenario.name);
+                let functions: Vec<_> = lab.used.iter().map(String::as_str).collect();
+                println!("PASS {:<21} {seconds:6.1} s  {}", scenario.name, functions.join(", "));
                 running = Some(lab);
             }
             Err(error) => {
                 failed += 1;
-                println!("FAIL {:<20} {seconds:6.1} s", scenario.name);
+                println!("FAIL {:<21} {seconds:6.1} s", scenario.name);
                 println!("  {}", format!("{error:#}").replace('\n', "\n  "));
                 site.keep_logs(scenario.name)?;
                 site.keep_guest_files(scenario.name, &mut lab)?;

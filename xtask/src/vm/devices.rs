@@ -2,7 +2,9 @@
 //!
 //! Every function sits behind a root port of its own: so each has an IOMMU group of its own, and can be reset.
 
-/// MACs of the first two PFs.
+/// The PFs that have wires.
+pub(super) const PFS: [&str; 2] = ["a", "b"];
+/// Their MACs.
 pub(super) const PF_MACS: [&str; 2] = ["52:54:00:11:22:0a", "52:54:00:11:22:0b"];
 
 /// What a machine is equipped with besides its control channel.
@@ -52,6 +54,45 @@ pub(super) const VIRTIO: [Virtio; 8] = [
 /// The kinds of functions of [`Equipment::Pairs`], in the order of their addresses, two functions of each.
 pub(super) const PAIRS: [(&str, &str); 3] = [("split", ""), ("packed", "packed=on"), ("split-single", "mrg_rxbuf=off")];
 
+/// A place for a device with a wire, and its function there that scenarios use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// The first VF of this PF.
+    Pf(usize),
+    /// This virtio-net function.
+    Virtio(usize),
+}
+
+impl At {
+    /// Its name: the root port there is `port-…`, the device `device-…`, the wire `wire-…`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pf(index) => PFS[index],
+            Self::Virtio(index) => VIRTIO[index].name,
+        }
+    }
+
+    /// Its name in QEMU's commands.
+    pub(super) fn device_id(self) -> String {
+        format!("device-{}", self.name())
+    }
+
+    /// The device as QEMU's command line and monitor have it.
+    pub(super) fn device(self) -> String {
+        let (name, id) = (self.name(), self.device_id());
+        let kind = match self {
+            Self::Pf(index) => format!("igb,mac={}", PF_MACS[index]),
+            Self::Virtio(index) => format!("{},{}", virtio_net(index), VIRTIO[index].options),
+        };
+        format!("{kind},id={id},netdev=wire-{name},bus=port-{name}")
+    }
+}
+
+/// A modern virtio-net function behind the IOMMU.
+fn virtio_net(index: usize) -> String {
+    format!("virtio-net-pci,mac={},disable-legacy=on,iommu_platform=on", super::forwarder::text(virtio_mac(index)))
+}
+
 /// MAC of the virtio-net function at this place of its list.
 pub(super) fn virtio_mac(index: usize) -> [u8; 6] {
     [0x02, 0, 0, 0, 0xc0, u8::try_from(index).expect("few functions")]
@@ -87,12 +128,12 @@ impl Equipment {
     pub(super) fn arguments(self) -> Vec<String> {
         let mut plugged = Plugged::default();
         if self != Self::Pairs {
-            for (name, mac) in ["a", "b"].iter().zip(PF_MACS) {
+            for (index, name) in PFS.iter().enumerate() {
                 plugged.netdev(&datagrams(name));
-                plugged.behind_port(name, "", &format!("igb,id=pf-{name},netdev=wire-{name},mac={mac}"));
+                plugged.behind_port(name, "", &At::Pf(index).device());
             }
             // A port without access control services: this PF and its VFs are one group, which its kernel driver makes unusable for VFIO.
-            plugged.behind_port("c", ",disable-acs=true", "igb");
+            plugged.behind_port("c", ",disable-acs=true", "igb,bus=port-c");
         }
         match self {
             Self::Pfs => {}
@@ -118,19 +159,12 @@ impl Plugged {
         self.arguments.extend(["-netdev".to_owned(), netdev.to_owned()]);
     }
 
-    /// A device behind a root port of its own.
+    /// A root port, and the device on its bus.
     fn behind_port(&mut self, name: &str, port_options: &str, device: &str) {
         self.ports += 1;
         let slot = self.ports;
         let port = format!("pcie-root-port,id=port-{name},chassis={slot},slot={slot}{port_options}");
-        self.arguments.extend(["-device".to_owned(), port, "-device".to_owned(), format!("{device},bus=port-{name}")]);
-    }
-
-    fn virtio_net(&mut self, name: &str, index: usize, netdev: &str, options: &str) {
-        let mac = super::forwarder::text(virtio_mac(index));
-        let separator = if options.is_empty() { "" } else { "," };
-        let device = format!("virtio-net-pci,netdev={netdev},mac={mac},disable-legacy=on,iommu_platform=on{separator}{options}");
-        self.behind_port(name, "", &device);
+        self.arguments.extend(["-device".to_owned(), port, "-device".to_owned(), device.to_owned()]);
     }
 
     fn virtio(&mut self, index: usize, function: &Virtio) {
@@ -139,7 +173,7 @@ impl Plugged {
             Backend::Datagrams => datagrams(name),
             Backend::Tap => format!("tap,id=wire-{name},ifname={},queues=2,vhost=off,script=no,downscript=no", tap(index)),
         });
-        self.virtio_net(name, index, &format!("wire-{name}"), function.options);
+        self.behind_port(name, "", &At::Virtio(index).device());
     }
 
     /// Two functions that send to one another, and a wire that gives them their first frames. What they do when they are notified is done by
@@ -149,7 +183,12 @@ impl Plugged {
         for side in 0..2 {
             let (function, end) = (format!("{name}-{side}"), format!("hub-{name}-{side}"));
             self.netdev(&format!("hubport,id={end},hubid={hub}"));
-            self.virtio_net(&function, 2 * hub + side, &end, &format!("ioeventfd=off,tx=timer{separator}{options}"));
+            let device = virtio_net(2 * hub + side);
+            self.behind_port(
+                &function,
+                "",
+                &format!("{device},netdev={end},bus=port-{function},ioeventfd=off,tx=timer{separator}{options}"),
+            );
         }
         self.netdev(&datagrams(name));
         self.netdev(&format!("hubport,id=hub-{name},hubid={hub},netdev=wire-{name}"));

@@ -25,6 +25,8 @@ pub(super) struct Exit {
 /// A virtual function of the guest.
 #[derive(Clone, Debug)]
 pub(super) struct Vf {
+    /// Vendor and device, as `lspci -n` prints them.
+    pub(super) id: String,
     /// PCI address, as the kernel prints it.
     pub(super) address: String,
     /// IOMMU group.
@@ -84,12 +86,12 @@ impl Guest {
 
     /// The VFs of every PF, in slot order.
     pub(super) fn vfs(&mut self) -> Result<Vec<Vec<Vf>>> {
-        let script = "for pf in $(pfs); do for i in 0 1; do vf=$(basename $(readlink $pf/virtfn$i)); echo $(ls $pf/net) $i $vf $(group $vf); done; done";
+        let script = "for pf in $(pfs); do for i in 0 1; do vf=$(basename $(readlink $pf/virtfn$i)); echo $(ls $pf/net) $i $(id $vf) $vf $(group $vf); done; done";
         let mut pfs: Vec<Vec<Vf>> = Vec::new();
         for line in self.run(script)?.lines() {
             let fields: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
-            let [pf, index, address, group] = fields.try_into().ok().with_context(|| format!("the guest lists a VF as {line:?}"))?;
-            let vf = Vf { address, group, pf, index: index.parse()? };
+            let [pf, index, id, address, group] = fields.try_into().ok().with_context(|| format!("the guest lists a VF as {line:?}"))?;
+            let vf = Vf { id, address, group, pf, index: index.parse()? };
             match pfs.last_mut() {
                 Some(vfs) if vfs[0].pf == vf.pf => vfs.push(vf),
                 _ => pfs.push(vec![vf]),
@@ -100,10 +102,11 @@ impl Guest {
 
     /// The virtio-net functions, in slot order.
     pub(super) fn virtio_functions(&mut self) -> Result<Vec<Vf>> {
-        let listed = self.run("for function in $(virtio_functions); do echo $function $(group $function); done")?;
+        let listed = self.run("for function in $(virtio_functions); do echo $(id $function) $function $(group $function); done")?;
         let function = |(index, line): (usize, &str)| {
-            let (address, group) = line.split_once(' ').with_context(|| format!("the guest lists a function as {line:?}"))?;
-            Ok(Vf { address: address.to_owned(), group: group.to_owned(), pf: String::new(), index })
+            let fields: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            let [id, address, group] = fields.try_into().ok().with_context(|| format!("the guest lists a function as {line:?}"))?;
+            Ok(Vf { id, address, group, pf: String::new(), index })
         };
         listed.lines().enumerate().map(function).collect()
     }

@@ -1,12 +1,13 @@
 //! Where scenarios run: a booted guest, the wires of its PFs and its virtual functions.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::devices::Equipment;
+use super::devices::{At, Equipment};
 use super::guest::{Guest, Vf};
 use super::namespace::Namespace;
 use super::qemu::{Accelerator, Plan, Qemu};
@@ -78,13 +79,21 @@ impl Site {
         let (machine, channel) = Qemu::boot(&plan, &self.logs, accelerator)?;
         let qmp = Qmp::connect(&self.logs)?;
         let mut guest = Guest::new(machine, channel, &self.logs);
-        let pfs: Vec<Vec<Vf>> = guest.vfs()?;
-        let virtio = guest.virtio_functions()?;
-        if pfs.len() != equipment.pfs() || pfs.iter().any(|vfs| vfs.len() != 2) || virtio.len() != equipment.virtio_functions() {
-            bail!("the guest has other functions than expected: {pfs:?} {virtio:?}");
-        }
+        let (pfs, virtio) = functions(&mut guest, equipment)?;
         println!("guest: Linux {} ready after {:.1} s ({accelerator:?})", self.kernel.version, start.elapsed().as_secs_f64());
-        Ok(Lab { guest, qmp, equipment, wires, pfs, virtio, virtio_wires, rounds: self.rounds, _namespace: namespace, streams: 0 })
+        Ok(Lab {
+            guest,
+            qmp,
+            equipment,
+            wires,
+            pfs,
+            virtio,
+            virtio_wires,
+            rounds: self.rounds,
+            _namespace: namespace,
+            used: BTreeSet::new(),
+            streams: 0,
+        })
     }
 
     /// Puts the logs of a guest aside before the next one overwrites them.
@@ -106,18 +115,18 @@ impl Site {
     }
 }
 
+/// The VFs of each PF, and the virtio-net functions; an error unless they are those of the equipment.
+fn functions(guest: &mut Guest, equipment: Equipment) -> Result<(Vec<Vec<Vf>>, Vec<Vf>)> {
+    let (pfs, virtio) = (guest.vfs()?, guest.virtio_functions()?);
+    if pfs.len() != equipment.pfs() || pfs.iter().any(|vfs| vfs.len() != 2) || virtio.len() != equipment.virtio_functions() {
+        bail!("the guest has other functions than expected: {pfs:?} {virtio:?}");
+    }
+    Ok((pfs, virtio))
+}
+
 /// Changes whenever the machine restarts.
 fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
-}
-
-/// The end of a wire in the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum At {
-    /// The first VF of this PF.
-    Pf(usize),
-    /// This virtio-net function.
-    Virtio(usize),
 }
 
 /// A booted guest and what is plugged into it.
@@ -137,6 +146,8 @@ pub(super) struct Lab {
     pub(super) virtio_wires: Vec<Wire>,
     /// Where the tap devices are; dropped after the machine.
     _namespace: Option<Namespace>,
+    /// The functions that the scenario has used.
+    pub(super) used: BTreeSet<String>,
     streams: u32,
 }
 
@@ -145,6 +156,7 @@ impl Lab {
     pub(super) fn run(&mut self, scenario: fn(&mut Self) -> Result<()>) -> Result<()> {
         self.guest.run("sh /vm/baseline.sh")?;
         self.guest.check_faults().context("before the scenario began")?;
+        self.used.clear();
         let result = scenario(self);
         let faults = self.guest.check_faults();
         match (result, faults) {
@@ -153,12 +165,20 @@ impl Lab {
         }
     }
 
-    /// The function at a place.
-    pub(super) fn function(&self, at: At) -> Vf {
-        match at {
-            At::Pf(index) => self.pfs[index][0].clone(),
-            At::Virtio(index) => self.virtio[index].clone(),
-        }
+    /// Looks what functions there are now: one that was plugged in anew may have other addresses.
+    pub(super) fn look_again(&mut self) -> Result<()> {
+        (self.pfs, self.virtio) = functions(&mut self.guest, self.equipment)?;
+        Ok(())
+    }
+
+    /// The function at a place, which something is to be proven on.
+    pub(super) fn function(&mut self, at: At) -> Vf {
+        let function = match at {
+            At::Pf(index) => &self.pfs[index][0],
+            At::Virtio(index) => &self.virtio[index],
+        };
+        self.used.insert(format!("{} {} ({})", function.id, function.address, at.name()));
+        function.clone()
     }
 
     /// The wire that ends at a place.
@@ -167,6 +187,15 @@ impl Lab {
             At::Pf(index) => &self.wires[index],
             At::Virtio(index) => &self.virtio_wires[index],
         }
+    }
+
+    /// The guest, the machine and the wire that ends at a place.
+    pub(super) fn parts(&mut self, at: At) -> (&mut Guest, &mut Qmp, &Wire) {
+        let wire = match at {
+            At::Pf(index) => &self.wires[index],
+            At::Virtio(index) => &self.virtio_wires[index],
+        };
+        (&mut self.guest, &mut self.qmp, wire)
     }
 
     /// A number that no stream of this guest had before.

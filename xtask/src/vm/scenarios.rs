@@ -14,7 +14,6 @@ mod segments;
 mod traffic;
 mod user;
 mod virtio;
-mod virtio_life;
 
 use anyhow::Result;
 
@@ -75,11 +74,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     on_virtio("virtio-jumbo", "MTU 9000: frames of up to 9014 bytes are merged from buffers; longer ones than the MTU are dropped", virtio::jumbo),
     on_virtio("virtio-single", "a device that merges no buffers takes no long frames, and the error says so", virtio::single),
     on_virtio("virtio-filters", "groups, broadcast and promiscuous mode: what was asked for comes through, other frames do not", virtio::filters),
+    on_virtio("virtio-vlan", "a VLAN that was joined comes through with its tag, another does not", virtio::vlan),
     on_virtio("virtio-two-drivers", "igbvf and virtio-net in one process forward 20,000 frames each way; so do split and packed", virtio::two_drivers),
     on_virtio("virtio-ping", "the kernel's virtio-net talks to ours over a wire: ping and datagrams of all sizes", virtio::ping),
-    Scenario { name: "virtio-killed", proves: "kill -9 with frames on their way and start again, three times: traffic flows at once", long: true, equipment: Equipment::Virtio, run: virtio_life::killed },
-    Scenario { name: "virtio-cable", proves: "the link goes down and up: LinkDown, LinkUp, and traffic flows again", long: true, equipment: Equipment::Virtio, run: virtio_life::cable },
-    Scenario { name: "virtio-asked-back", proves: "the kernel takes the function back while it runs: Removed is reported, and it can be had again", long: true, equipment: Equipment::Virtio, run: virtio_life::asked_back },
+    on_virtio("virtio-killed", "kill -9 under traffic and start again, three times each: traffic flows at once", virtio::killed),
+    on_virtio("virtio-function-reset", "under traffic the kernel resets the function: no frame is lost but while the port said that it did not run", virtio::function_reset),
+    on_virtio("virtio-cable", "the same where the link goes down and up: LinkDown and LinkUp", virtio::cable),
+    on_virtio("virtio-bus-error", "the same where the bus reports an uncorrectable error (AER)", virtio::bus_error),
+    on_virtio("virtio-unbound", "under traffic the function is unbound: Removed is said, it is let go of within 1 s, nothing is lost before, the next start works", virtio::unbound),
+    on_virtio("virtio-unplugged", "the same where the function is unplugged, and plugged in again", virtio::unplugged),
     on_virtio("virtio-queues", "two workers on two queue pairs share 64 flows through RSS, each flow whole and in order", flows::two_queues),
     on_virtio("virtio-hash", "the hash reported with each frame is Toeplitz's, computed here, and its queue is the table's", flows::hashes),
     on_virtio("virtio-tso", "frames of 30,000 bytes of TCP payload, IPv4 and IPv6, become right segments as the kernel of the tap cuts them", segments::segmented),

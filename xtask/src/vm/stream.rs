@@ -11,7 +11,11 @@ pub(super) type Mac = [u8; 6];
 pub(super) const BROADCAST: Mac = [0xff; 6];
 /// IEEE 802, local experimental ethertype 1: nothing else on the wire uses it.
 const ETHERTYPE: [u8; 2] = [0x88, 0xb5];
+/// A VLAN tag (IEEE 802.1Q): this, and the VLAN.
 const VLAN_ETHERTYPE: [u8; 2] = [0x81, 0x00];
+const TAG_BYTES: usize = 4;
+/// After the addresses.
+const TAG_AT: usize = 12;
 /// Addresses, ethertype, stream and sequence number.
 const HEADER_BYTES: usize = 22;
 const SEQUENCE_AT: usize = 18;
@@ -21,6 +25,23 @@ const SEQUENCE_AT: usize = 18;
 pub(super) enum Change {
     Nothing,
     SwapMacs,
+}
+
+/// A VLAN tag that frames carry when sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    /// The device takes it off before it gives the frame to its driver.
+    Stripped(u16),
+    /// It stays in the frame.
+    Kept(u16),
+}
+
+impl Tag {
+    fn bytes(self) -> [u8; TAG_BYTES] {
+        let (Self::Stripped(id) | Self::Kept(id)) = self;
+        let [high, low] = id.to_be_bytes();
+        [VLAN_ETHERTYPE[0], VLAN_ETHERTYPE[1], high, low]
+    }
 }
 
 /// A numbered sequence of frames that both sides can compute.
@@ -33,8 +54,7 @@ pub(super) struct Stream {
     pub(super) lengths_bytes: RangeInclusive<usize>,
     pub(super) to: Mac,
     pub(super) from: Mac,
-    /// Tag that the frames carry when sent; the device takes it off.
-    pub(super) vlan: Option<u16>,
+    pub(super) tag: Option<Tag>,
     pub(super) change: Change,
 }
 
@@ -42,19 +62,23 @@ impl Stream {
     /// The frame as it is put on the wire.
     pub(super) fn sent(&self, sequence: u32) -> Vec<u8> {
         let mut frame = self.frame(sequence, self.to, self.from);
-        if let Some(id) = self.vlan {
-            let [high, low] = id.to_be_bytes();
-            frame.splice(12..12, [VLAN_ETHERTYPE[0], VLAN_ETHERTYPE[1], high, low]);
-        }
+        frame.splice(TAG_AT..TAG_AT, self.tag.iter().flat_map(|tag| tag.bytes()));
         frame
     }
 
     /// The frame as it must come back.
     pub(super) fn expected(&self, sequence: u32) -> Vec<u8> {
-        match self.change {
+        let mut frame = match self.change {
             Change::Nothing => self.frame(sequence, self.to, self.from),
             Change::SwapMacs => self.frame(sequence, self.from, self.to),
-        }
+        };
+        frame.splice(TAG_AT..TAG_AT, self.tag_back().iter().flat_map(|tag| tag.bytes()));
+        frame
+    }
+
+    /// The tag that frames must have when they come back.
+    fn tag_back(&self) -> Option<Tag> {
+        self.tag.filter(|tag| matches!(tag, Tag::Kept(_)))
     }
 
     fn frame(&self, sequence: u32, to: Mac, from: Mac) -> Vec<u8> {
@@ -142,8 +166,10 @@ impl<'a> Checker<'a> {
 
     /// Takes a frame from the wire. Frames of others (another ethertype or stream) are not looked at.
     pub(super) fn take(&mut self, frame: &[u8]) {
-        let Some(header) = frame.get(..HEADER_BYTES) else { return };
-        if header[12..14] != ETHERTYPE || header[14..SEQUENCE_AT] != self.stream.id.to_be_bytes() {
+        // A tag too many or too few makes a frame wrong, not another's.
+        let tag_bytes = if frame.get(TAG_AT..14) == Some(&VLAN_ETHERTYPE) { TAG_BYTES } else { 0 };
+        let Some(header) = frame.get(tag_bytes..tag_bytes + HEADER_BYTES) else { return };
+        if header[TAG_AT..14] != ETHERTYPE || header[14..SEQUENCE_AT] != self.stream.id.to_be_bytes() {
             return;
         }
         let sequence = u32::from_be_bytes([header[18], header[19], header[20], header[21]]);
@@ -206,13 +232,13 @@ fn describe_difference(expected: &[u8], frame: &[u8], sequence: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, Checker, Mac, Stream};
+    use super::{Change, Checker, Mac, Stream, Tag};
 
     const A: Mac = [2, 0, 0, 0, 0, 1];
     const B: Mac = [2, 0, 0, 0, 0, 2];
 
     fn stream(frames: u32) -> Stream {
-        Stream { id: 7, frames, lengths_bytes: 60..=1514, to: A, from: B, vlan: None, change: Change::SwapMacs }
+        Stream { id: 7, frames, lengths_bytes: 60..=1514, to: A, from: B, tag: None, change: Change::SwapMacs }
     }
 
     /// The frames that should come back, passed through `tamper`, and the verdict about them.
@@ -304,11 +330,24 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_sent_and_not_expected_back() {
-        let tagged = Stream { vlan: Some(100), ..stream(1) };
-        let sent = tagged.sent(0);
+    fn a_tag_is_sent_and_expected_back_only_where_it_is_kept() {
+        let tagged = |tag| Stream { tag: Some(tag), ..stream(1) };
+        let stripped = tagged(Tag::Stripped(100));
+        let sent = stripped.sent(0);
         assert_eq!(sent[12..18], [0x81, 0, 0, 100, 0x88, 0xb5]);
-        assert_eq!(sent.len(), tagged.expected(0).len() + 4);
-        assert_eq!(tagged.expected(0)[..12], [B, A].concat());
+        assert_eq!(sent.len(), stripped.expected(0).len() + 4);
+        assert_eq!(stripped.expected(0)[..12], [B, A].concat());
+        let kept = tagged(Tag::Kept(100));
+        assert_eq!(kept.sent(0), sent);
+        assert_eq!(kept.expected(0)[12..], sent[12..]);
+        let judge = |stream: &Stream, frame: &[u8]| {
+            let mut checker = Checker::new(stream);
+            checker.next();
+            checker.take(frame);
+            checker.verdict().map_err(|error| error.to_string())
+        };
+        assert_eq!(judge(&kept, &kept.expected(0)), Ok(()));
+        assert_refused(judge(&kept, &stripped.expected(0)), "1 corrupted");
+        assert_refused(judge(&stripped, &kept.expected(0)), "1 corrupted");
     }
 }

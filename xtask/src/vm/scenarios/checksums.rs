@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::peer::start_echo;
 use super::traffic::HOST_A;
-use crate::vm::lab::{At, Lab};
+use crate::vm::devices::At;
+use crate::vm::lab::Lab;
 use crate::vm::stream::{BROADCAST, Mac};
 
 const IPV4_AT: usize = 14;

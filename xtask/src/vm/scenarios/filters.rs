@@ -3,9 +3,10 @@
 use anyhow::{Context, Result};
 
 use super::traffic::{HOST_A, VF_A, swapped};
+use crate::vm::devices::At;
 use crate::vm::forwarder::{self, Forwarder};
-use crate::vm::lab::{At, Lab};
-use crate::vm::stream::{BROADCAST, Mac, Stream};
+use crate::vm::lab::Lab;
+use crate::vm::stream::{BROADCAST, Mac, Stream, Tag};
 use crate::vm::wire::{exchange, expect_silence};
 
 const FRAMES: u32 = 500;
@@ -38,11 +39,15 @@ fn is_dropped(lab: &Lab, at: At, what: &str, stream: &Stream) -> Result<()> {
 }
 
 pub(super) fn vlan(lab: &mut Lab) -> Result<()> {
-    let at = At::Pf(0);
+    vlan_at(lab, At::Pf(0), Tag::Stripped)
+}
+
+/// Frames of a VLAN that was joined and untagged ones come through, those of another VLAN do not. `tag` says what becomes of a tag.
+pub(super) fn vlan_at(lab: &mut Lab, at: At, tag: fn(u16) -> Tag) -> Result<()> {
     let forwarder = start(lab, at, &format!("--vlan {VLAN_JOINED}"))?;
-    let joined = Stream { vlan: Some(VLAN_JOINED), ..swapped(lab, FRAMES) };
+    let joined = Stream { tag: Some(tag(VLAN_JOINED)), ..swapped(lab, FRAMES) };
     passes(lab, at, "a VLAN that was joined", &joined)?;
-    let other = Stream { vlan: Some(VLAN_OTHER), ..swapped(lab, FRAMES) };
+    let other = Stream { tag: Some(tag(VLAN_OTHER)), ..swapped(lab, FRAMES) };
     is_dropped(lab, at, "a VLAN that was not joined", &other)?;
     let untagged = swapped(lab, FRAMES);
     passes(lab, at, "untagged", &untagged)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::vm::devices::At;
 use crate::vm::forwarder::START_LIMIT;
 use crate::vm::guest::{Guest, Program, Vf};
 use crate::vm::lab::Lab;
@@ -79,7 +80,7 @@ fn snmp_counter(snmp: &str, name: &str) -> Option<u64> {
 }
 
 fn scene(lab: &mut Lab, mtu: u16, vlan: Option<u16>, options: &str) -> Result<()> {
-    let vf = lab.pfs[0][0].clone();
+    let vf = lab.function(At::Pf(0));
     start_peer(lab, mtu, vlan)?;
     let echo = start_echo(lab, &vf, options)?;
     talks(&mut lab.guest, payload(mtu))?;

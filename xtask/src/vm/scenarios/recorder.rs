@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::vm::devices::At;
 use crate::vm::forwarder::{self, Forwarder};
 use crate::vm::lab::Lab;
 
@@ -12,7 +13,7 @@ const FILE: &str = "/tmp/port.rec";
 
 /// What a driver does to QEMU's device through a start, refusals, a reset of the PF and a stop is what it does when that is replayed.
 pub(super) fn replays(lab: &mut Lab) -> Result<()> {
-    let vf = lab.pfs[0][0].clone();
+    let vf = lab.function(At::Pf(0));
     let options = format!("--vlan 5 --promiscuous --flight-recorder {FILE}");
     let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "mac-swap", &options))?;
     forwarder.0.wait_for_words(&mut lab.guest, "LinkUp", LIMIT)?;

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::traffic::{HOST_A, VF_A, swapped};
 use crate::vm::account::{self, Interval, Totals};
 use crate::vm::clock::{Anchor, Clock};
+use crate::vm::devices::At;
 use crate::vm::forwarder::{self, Event, Forwarder, Summary};
 use crate::vm::guest::{Guest, Vf};
 use crate::vm::lab::Lab;
@@ -25,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// What happens to a port, and what it says then.
 struct Trouble<'a> {
+    /// Where the port is.
+    at: At,
     /// Options of the forwarder.
     options: &'a str,
     /// The address that frames are sent to.
@@ -40,6 +43,7 @@ struct Trouble<'a> {
 
 impl Trouble<'_> {
     const RESET: Self = Trouble {
+        at: At::Pf(0),
         options: "--mac 02:00:00:00:a0:10",
         to: VF_A,
         provoke: &|_, _, _, _| Ok(()),
@@ -67,18 +71,27 @@ pub(super) fn pf_mtu(lab: &mut Lab) -> Result<()> {
 }
 
 pub(super) fn function_reset(lab: &mut Lab) -> Result<()> {
+    function_reset_at(lab, At::Pf(0))
+}
+
+pub(super) fn function_reset_at(lab: &mut Lab, at: At) -> Result<()> {
     let provoke =
         |_, guest: &mut Guest, _: &mut Qmp, vf: &Vf| guest.run(&format!("echo 1 > /sys/bus/pci/devices/{}/reset", vf.address)).map(drop);
-    recovers(lab, &Trouble { provoke: &provoke, ..Trouble::RESET }).map(drop)
+    recovers(lab, &Trouble { at, provoke: &provoke, ..Trouble::RESET }).map(drop)
 }
 
 pub(super) fn cable(lab: &mut Lab) -> Result<()> {
+    cable_at(lab, At::Pf(0))
+}
+
+pub(super) fn cable_at(lab: &mut Lab, at: At) -> Result<()> {
+    let wire = format!("wire-{}", at.name());
     let provoke = |_, _: &mut Guest, qmp: &mut Qmp, _: &Vf| {
-        qmp.command("set_link", json!({ "name": "wire-a", "up": false }))?;
+        qmp.command("set_link", json!({ "name": wire, "up": false }))?;
         std::thread::sleep(Duration::from_millis(500));
-        qmp.command("set_link", json!({ "name": "wire-a", "up": true })).map(drop)
+        qmp.command("set_link", json!({ "name": wire, "up": true })).map(drop)
     };
-    recovers(lab, &Trouble { provoke: &provoke, begin: "LinkDown", end: "LinkUp", ..Trouble::RESET }).map(drop)
+    recovers(lab, &Trouble { at, provoke: &provoke, begin: "LinkDown", end: "LinkUp", ..Trouble::RESET }).map(drop)
 }
 
 /// The PF gives the VF another address, of which it does not tell: the port learns of it at its next reset. Broadcasts come through all
@@ -101,23 +114,28 @@ pub(super) fn mac_changed(lab: &mut Lab) -> Result<()> {
     Ok(())
 }
 
+pub(super) fn bus_error(lab: &mut Lab) -> Result<()> {
+    bus_error_at(lab, At::Pf(0))
+}
+
 /// An uncorrectable error of the bus, of which the kernel tells everything below the root port. (A fatal one would not do: the link of
 /// QEMU's root port does not come back from the reset that follows it.)
-pub(super) fn bus_error(lab: &mut Lab) -> Result<()> {
-    let provoke = |_, _: &mut Guest, qmp: &mut Qmp, _: &Vf| qmp.human("pcie_aer_inject_error port-a COMP_ABORT");
-    recovers(lab, &Trouble { provoke: &provoke, ..Trouble::RESET }).map(drop)
+pub(super) fn bus_error_at(lab: &mut Lab, at: At) -> Result<()> {
+    let error = format!("pcie_aer_inject_error port-{} COMP_ABORT", at.name());
+    let provoke = |_, _: &mut Guest, qmp: &mut Qmp, _: &Vf| qmp.human(&error);
+    recovers(lab, &Trouble { at, provoke: &provoke, ..Trouble::RESET }).map(drop)
 }
 
 /// Provokes trouble as often as there are rounds, waits each time until the port has said so and frames flow again, and closes the account.
 /// Gives all events.
 fn recovers(lab: &mut Lab, trouble: &Trouble<'_>) -> Result<Vec<Event>> {
-    let vf = lab.pfs[0][0].clone();
+    let vf = lab.function(trouble.at);
     let first = Anchor::ask(&mut lab.guest)?;
     let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "mac-swap", trouble.options))?;
     let mut journals = Vec::new();
     for round in 0..lab.rounds {
         let stream = Stream { to: trouble.to, from: HOST_A, ..swapped(lab, FRAMES_MAX) };
-        let Lab { guest, qmp, wires, .. } = &mut *lab;
+        let (guest, qmp, wire) = lab.parts(trouble.at);
         let happens = |progress: &Progress| {
             let before = forwarder.events(guest)?;
             (trouble.provoke)(round, guest, qmp, &vf)?;
@@ -125,7 +143,7 @@ fn recovers(lab: &mut Lab, trouble: &Trouble<'_>) -> Result<Vec<Event>> {
             let flowing = progress.returned();
             until(|| Ok(progress.returned() >= flowing + QUIET)).context("frames do not flow again")
         };
-        let journal = under_load(&stream, &wires[0], happens);
+        let journal = under_load(&stream, wire, happens);
         journals.push(journal.and_then(|journal| (trouble.after)(round, lab).map(|()| journal)).with_context(|| format!("round {round}"))?);
     }
     let events = forwarder.events(&mut lab.guest)?;

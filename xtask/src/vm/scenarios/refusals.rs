@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::vm::devices::At;
 use crate::vm::forwarder::{self, Forwarder, START_LIMIT};
 use crate::vm::guest::Exit;
 use crate::vm::lab::Lab;
@@ -34,7 +35,8 @@ pub(super) fn bad_input(lab: &mut Lab) -> Result<()> {
 
 /// `vfwire list`: which functions can be driven, and why the others cannot.
 pub(super) fn list(lab: &mut Lab) -> Result<()> {
-    let [vf, other, not_viable] = [&lab.pfs[0][0], &lab.pfs[0][1], &lab.pfs[2][0]].map(|vf| vf.address.clone());
+    let vf = lab.function(At::Pf(0)).address;
+    let [other, not_viable] = [&lab.pfs[0][1], &lab.pfs[2][0]].map(|vf| vf.address.clone());
     lab.guest.run(&format!("bind {other} igbvf"))?;
     let listed: Value = serde_json::from_str(&lab.guest.run("vfwire list --json")?)?;
     let functions = listed.as_array().context("the list is not an array")?;
@@ -101,7 +103,7 @@ fn refused(lab: &mut Lab, case: &Case) -> Result<()> {
 
 /// The VF starts and stops as if nothing had been.
 fn opens(lab: &mut Lab) -> Result<()> {
-    let vf = lab.pfs[0][0].clone();
+    let vf = lab.function(At::Pf(0));
     let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "io", ""))?;
     forwarder.stop(&mut lab.guest).map(drop)
 }

@@ -10,7 +10,7 @@ use super::recovery::{FRAMES_MAX, under_load};
 use super::traffic::{VF_A, swapped};
 use crate::vm::account::{self, Totals};
 use crate::vm::clock::{Anchor, Clock};
-use crate::vm::devices::PF_MACS;
+use crate::vm::devices::At;
 use crate::vm::forwarder::{self, Forwarder};
 use crate::vm::guest::{Guest, Vf};
 use crate::vm::lab::Lab;
@@ -27,38 +27,46 @@ const PLUG_LIMIT: Duration = Duration::from_secs(20);
 const ENDED: &str = "while [ -e /proc/$pid ]; do usleep 5000; done; echo $((($(now_ns) - before) / 1000000))";
 
 /// Takes the function away, and gives how long the forwarder then took to end, in milliseconds of the guest.
-type Take = fn(&mut Guest, &mut Qmp, &Vf) -> Result<u64>;
+type Take<'a> = dyn Fn(&mut Guest, &mut Qmp, &Vf) -> Result<u64> + 'a;
 
 pub(super) fn unbound(lab: &mut Lab) -> Result<()> {
-    let take: Take = |guest, _, vf| ask(guest, &format!("echo {0} > /sys/bus/pci/devices/{0}/driver/unbind", vf.address));
-    taken_away(lab, take, |_| Ok(()))
+    unbound_at(lab, At::Pf(0))
+}
+
+pub(super) fn unbound_at(lab: &mut Lab, at: At) -> Result<()> {
+    let take =
+        |guest: &mut Guest, _: &mut Qmp, vf: &Vf| ask(guest, &format!("echo {0} > /sys/bus/pci/devices/{0}/driver/unbind", vf.address));
+    taken_away(lab, at, &take, &|_| Ok(()))
 }
 
 pub(super) fn no_vfs(lab: &mut Lab) -> Result<()> {
-    let take: Take = |guest, _, vf| ask(guest, &format!("echo 0 > /sys/class/net/{}/device/sriov_numvfs", vf.pf));
-    taken_away(lab, take, |_| Ok(()))
+    let take = |guest: &mut Guest, _: &mut Qmp, vf: &Vf| ask(guest, &format!("echo 0 > /sys/class/net/{}/device/sriov_numvfs", vf.pf));
+    taken_away(lab, At::Pf(0), &take, &|_| Ok(()))
 }
 
 pub(super) fn unplugged(lab: &mut Lab) -> Result<()> {
-    let take: Take = |guest, qmp, _| {
+    unplugged_at(lab, At::Pf(0))
+}
+
+/// The device of a place is taken out, a PF with its functions, and another one is plugged in there.
+pub(super) fn unplugged_at(lab: &mut Lab, at: At) -> Result<()> {
+    let id = at.device_id();
+    let take = |guest: &mut Guest, qmp: &mut Qmp, _: &Vf| {
         let before = guest.run("now_ns")?;
         let pid = guest.run("pidof vfwire")?;
-        qmp.command("device_del", json!({ "id": "pf-a" }))?;
+        qmp.command("device_del", json!({ "id": id }))?;
         let took_ms = guest.run(&format!("before={} pid={}; {ENDED}", before.trim(), pid.trim()))?.trim().parse()?;
         qmp.wait_for("DEVICE_DELETED", PLUG_LIMIT)?;
         Ok(took_ms)
     };
     let plug = |lab: &mut Lab| {
-        let arguments = json!({ "driver": "igb", "id": "pf-a", "netdev": "wire-a", "bus": "port-a", "mac": PF_MACS[0] });
-        lab.qmp.command("device_add", arguments)?;
-        let found =
-            format!("wait_for {} sh -c '. /vm/functions.sh; [ $(ls -d $(pfs | sed s,$,/net,) | wc -l) = 3 ]'", PLUG_LIMIT.as_secs());
-        lab.guest.run(&found).context("the PF was plugged in, and the guest did not find it")?;
+        lab.qmp.human(&format!("device_add {}", at.device()))?;
+        let found = format!("wait_for {} all_there {} {}", PLUG_LIMIT.as_secs(), lab.equipment.pfs(), lab.equipment.virtio_functions());
+        lab.guest.run(&found).context("a device was plugged in, and the guest did not find it")?;
         lab.guest.run("sh /vm/baseline.sh")?;
-        lab.pfs = lab.guest.vfs()?;
-        Ok(())
+        lab.look_again()
     };
-    taken_away(lab, take, plug)
+    taken_away(lab, at, &take, &plug)
 }
 
 /// Asks for the function as an administrator does: the kernel blocks the request until it is let go of.
@@ -70,38 +78,38 @@ fn ask(guest: &mut Guest, request: &str) -> Result<u64> {
     Ok(took_ms)
 }
 
-fn taken_away(lab: &mut Lab, take: Take, give_back: impl Fn(&mut Lab) -> Result<()>) -> Result<()> {
+fn taken_away(lab: &mut Lab, at: At, take: &Take<'_>, give_back: &dyn Fn(&mut Lab) -> Result<()>) -> Result<()> {
     let (mut totals, mut slowest_ms) = (Totals::default(), 0);
     for round in 0..lab.rounds {
-        let took_ms = one_round(lab, take, &mut totals).with_context(|| format!("round {round}"))?;
+        let took_ms = one_round(lab, at, take, &mut totals).with_context(|| format!("round {round}"))?;
         slowest_ms = slowest_ms.max(took_ms);
         give_back(lab)?;
         lab.guest.run("sh /vm/baseline.sh")?;
     }
     println!("  {} rounds: {totals}; let go after {slowest_ms} ms at most", lab.rounds);
     // Every round but the last is followed by one whose frames pass.
-    let forwarder = start(lab)?;
-    super::life::traffic_flows(lab).context("after the function came back")?;
+    let forwarder = start(lab, at)?;
+    super::life::traffic_flows(lab, at).context("after the function came back")?;
     forwarder.stop(&mut lab.guest).map(drop)
 }
 
-fn start(lab: &mut Lab) -> Result<Forwarder> {
-    let vf = lab.pfs[0][0].clone();
+fn start(lab: &mut Lab, at: At) -> Result<Forwarder> {
+    let vf = lab.function(at);
     Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "mac-swap", &format!("--mac {}", forwarder::text(VF_A))))
 }
 
-fn one_round(lab: &mut Lab, take: Take, totals: &mut Totals) -> Result<u64> {
-    let vf = lab.pfs[0][0].clone();
+fn one_round(lab: &mut Lab, at: At, take: &Take<'_>, totals: &mut Totals) -> Result<u64> {
+    let vf = lab.function(at);
     let first = Anchor::ask(&mut lab.guest)?;
-    let forwarder = start(lab)?;
+    let forwarder = start(lab, at)?;
     let stream = swapped(lab, FRAMES_MAX);
     let mut took_ms = 0;
-    let Lab { guest, qmp, wires, .. } = &mut *lab;
+    let (guest, qmp, wire) = lab.parts(at);
     let taken = |_: &Progress| {
         took_ms = take(guest, qmp, &vf)?;
         Ok(())
     };
-    let journal = under_load(&stream, &wires[0], taken)?;
+    let journal = under_load(&stream, wire, taken)?;
     let ended = forwarder.0.wait(&mut lab.guest, PLUG_LIMIT)?;
     ensure!(ended.code == 1, "the forwarder ended with {}: {}", ended.code, ended.stderr);
     let events = forwarder::events(&ended.stderr)?;

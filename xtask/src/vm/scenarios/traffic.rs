@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 
+use crate::vm::devices::At;
 use crate::vm::forwarder::{self, Forwarder};
-use crate::vm::lab::{At, Lab};
+use crate::vm::lab::Lab;
 use crate::vm::stream::{Change, Mac, Stream};
 use crate::vm::wire::exchange;
 
@@ -16,7 +17,7 @@ const FRAMES: u32 = 20_000;
 
 /// A stream from the host to a VF and back.
 pub(super) fn swapped(lab: &mut Lab, frames: u32) -> Stream {
-    Stream { id: lab.next_stream(), frames, lengths_bytes: 60..=1514, to: VF_A, from: HOST_A, vlan: None, change: Change::SwapMacs }
+    Stream { id: lab.next_stream(), frames, lengths_bytes: 60..=1514, to: VF_A, from: HOST_A, tag: None, change: Change::SwapMacs }
 }
 
 pub(super) fn mac_swap(lab: &mut Lab) -> Result<()> {
@@ -38,7 +39,7 @@ pub(super) fn mac_swap_at(lab: &mut Lab, at: At, windows: &[u32]) -> Result<()> 
 
 /// Every burst size with every window that a ring of 512 descriptors can hold.
 pub(super) fn matrix(lab: &mut Lab) -> Result<()> {
-    let vf = lab.pfs[0][0].clone();
+    let vf = lab.function(At::Pf(0));
     lab.guest.run(&format!("ip link set {} mtu 9000", vf.pf))?;
     for (mtu, longest, windows) in [(1500, 1514, [1, 7, 128, 500]), (9000, 9014, [1, 7, 32, 100])] {
         for burst in [1, 4, 32, 256] {
@@ -56,7 +57,7 @@ pub(super) fn matrix(lab: &mut Lab) -> Result<()> {
 }
 
 pub(super) fn two_ports(lab: &mut Lab) -> Result<()> {
-    let (a, b) = (lab.pfs[0][0].clone(), lab.pfs[1][0].clone());
+    let (a, b) = (lab.function(At::Pf(0)), lab.function(At::Pf(1)));
     for (vf, mac) in [(&a, VF_A), (&b, VF_B)] {
         lab.guest.run(&format!("ip link set {} vf {} mac {}", vf.pf, vf.index, forwarder::text(mac)))?;
     }
@@ -81,7 +82,7 @@ pub(super) fn exchange_both_ways(lab: &mut Lab, [(a, mac_a), (b, mac_b)]: [(At, 
         lengths_bytes: 60..=longest,
         to,
         from,
-        vlan: None,
+        tag: None,
         change: Change::Nothing,
     };
     let (there, back) = (stream(mac_a, HOST_A), stream(mac_b, HOST_B));

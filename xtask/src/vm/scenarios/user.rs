@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::traffic::{VF_A, swapped};
+use crate::vm::devices::At;
 use crate::vm::forwarder::{self, Forwarder, START_LIMIT};
 use crate::vm::lab::Lab;
 use crate::vm::stream::Stream;
@@ -12,7 +13,7 @@ use crate::vm::wire::{exchange, exchange_with_losses};
 const LITTLE_KIB: u64 = 64;
 
 pub(super) fn ordinary_user(lab: &mut Lab) -> Result<()> {
-    let vf = lab.pfs[0][0].clone();
+    let vf = lab.function(At::Pf(0));
     lab.guest.run(&format!("chown user:user /dev/vfio/{}", vf.group))?;
     let forward = forwarder::command(&[&vf], "mac-swap", &format!("--mac {}", forwarder::text(VF_A)));
     let as_user = |limit_kib: u64| format!("ulimit -l {limit_kib}; exec su user -c \"{forward}\"");
@@ -35,7 +36,7 @@ pub(super) fn ordinary_user(lab: &mut Lab) -> Result<()> {
 /// Normal pages only where the user asks, and said aloud.
 pub(super) fn no_hugepages(lab: &mut Lab) -> Result<()> {
     lab.guest.run("echo 0 > /proc/sys/vm/nr_hugepages")?;
-    let vf = lab.pfs[0][0].clone();
+    let vf = lab.function(At::Pf(0));
     let options = format!("--no-hugepages --mac {}", forwarder::text(VF_A));
     let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&[&vf], "mac-swap", &options))?;
     forwarder.0.wait_for_words(&mut lab.guest, "normal pages", START_LIMIT)?;

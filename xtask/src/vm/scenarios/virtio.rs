@@ -4,12 +4,26 @@ use anyhow::{Context, Result, ensure};
 
 use super::peer::{payload, start_echo, talks};
 use super::traffic::{VF_A, VF_B, both_ways, exchange_both_ways, mac_swap_at, swapped};
-use super::{checksums, filters};
+use super::{checksums, filters, life, recovery, removal};
+use crate::vm::devices::At;
 use crate::vm::devices::{Backend, VIRTIO, virtio_mac};
 use crate::vm::forwarder::{self, Forwarder, START_LIMIT};
-use crate::vm::lab::{At, Lab};
-use crate::vm::stream::{Mac, Stream};
+use crate::vm::lab::Lab;
+use crate::vm::stream::{Mac, Stream, Tag};
 use crate::vm::wire::{bridged, exchange, expect_silence};
+
+/// A function of each kind of rings.
+pub(super) const NAMES: [&str; 2] = ["split", "packed"];
+
+const KILLS: u32 = 3;
+
+/// Does something with a function of each kind of rings.
+fn each(lab: &mut Lab, scenario: impl Fn(&mut Lab, At) -> Result<()>) -> Result<()> {
+    NAMES.into_iter().try_for_each(|name| {
+        println!("  {name}:");
+        scenario(lab, at(name)).with_context(|| name.to_owned())
+    })
+}
 
 /// The function of this name.
 pub(super) fn at(name: &str) -> At {
@@ -63,15 +77,16 @@ pub(super) fn tap(lab: &mut Lab) -> Result<()> {
 }
 
 pub(super) fn jumbo(lab: &mut Lab) -> Result<()> {
-    ["split", "packed"].into_iter().try_for_each(|name| filters::jumbo_at(lab, at(name)).with_context(|| name.to_owned()))
+    each(lab, filters::jumbo_at)
 }
 
 pub(super) fn filters(lab: &mut Lab) -> Result<()> {
-    for name in ["split", "packed"] {
-        filters::multicast_at(lab, at(name)).with_context(|| name.to_owned())?;
-        promiscuous(lab, at(name)).with_context(|| name.to_owned())?;
-    }
-    Ok(())
+    each(lab, |lab, at| filters::multicast_at(lab, at).and_then(|()| promiscuous(lab, at)))
+}
+
+/// The device filters VLANs by what its control queue was told (CTRL_VLAN), and leaves the tags where they are.
+pub(super) fn vlan(lab: &mut Lab) -> Result<()> {
+    each(lab, |lab, at| filters::vlan_at(lab, at, Tag::Kept))
 }
 
 /// Other stations' frames come through where that was asked for, and only there.
@@ -92,9 +107,9 @@ fn promiscuous(lab: &mut Lab, at: At) -> Result<()> {
 }
 
 pub(super) fn two_drivers(lab: &mut Lab) -> Result<()> {
-    let vf = lab.pfs[0][0].clone();
+    let vf = lab.function(At::Pf(0));
     lab.guest.run(&format!("ip link set {} vf {} mac {}", vf.pf, vf.index, forwarder::text(VF_A)))?;
-    for name in ["split", "packed"] {
+    for name in NAMES {
         both_ways(lab, [(At::Pf(0), VF_A), end(name)]).with_context(|| format!("igbvf and {name}"))?;
     }
     both_ways(lab, [end("split"), end("packed")]).context("split and packed")
@@ -109,7 +124,8 @@ pub(super) fn ping(lab: &mut Lab) -> Result<()> {
             "set -e\nbind {function} virtio-pci\nip netns add peer\nip link set $(netdev {function}) netns peer name peer0\n\
              ip -n peer addr add 10.0.0.1/24 dev peer0\nip -n peer link set peer0 mtu {mtu} up"
         ))?;
-        let echo = start_echo(lab, &lab.function(ours), &format!("--mtu {mtu}"))?;
+        let function = lab.function(ours);
+        let echo = start_echo(lab, &function, &format!("--mtu {mtu}"))?;
         let guest = &mut lab.guest;
         let wires = [ours, kernels].map(|at| {
             let At::Virtio(index) = at else { unreachable!("virtio-net functions") };
@@ -121,6 +137,30 @@ pub(super) fn ping(lab: &mut Lab) -> Result<()> {
         lab.guest.run("sh /vm/baseline.sh")?;
     }
     Ok(())
+}
+
+pub(super) fn killed(lab: &mut Lab) -> Result<()> {
+    each(lab, |lab, at| life::killed_at(lab, at, KILLS).map(drop))
+}
+
+pub(super) fn function_reset(lab: &mut Lab) -> Result<()> {
+    each(lab, recovery::function_reset_at)
+}
+
+pub(super) fn cable(lab: &mut Lab) -> Result<()> {
+    each(lab, recovery::cable_at)
+}
+
+pub(super) fn bus_error(lab: &mut Lab) -> Result<()> {
+    each(lab, recovery::bus_error_at)
+}
+
+pub(super) fn unbound(lab: &mut Lab) -> Result<()> {
+    each(lab, removal::unbound_at)
+}
+
+pub(super) fn unplugged(lab: &mut Lab) -> Result<()> {
+    each(lab, removal::unplugged_at)
 }
 
 pub(super) fn checksums(lab: &mut Lab) -> Result<()> {
