@@ -118,6 +118,11 @@ impl Image {
         Ok(())
     }
 
+    /// Writes what is in the image, as a runtime unpacks it.
+    pub(crate) fn write_root(&self, folder: &Path) -> Result<()> {
+        self.root.write(folder)
+    }
+
     fn tar(&self) -> Result<Vec<u8>> {
         self.layout.files.tar(self.created_epoch_s)
     }

@@ -77,7 +77,7 @@ fn copy_modules(root: &Path, kernel: &Kernel) -> Result<()> {
 }
 
 /// Copies a dynamically linked program and its libraries to the same paths.
-fn copy_with_libraries(root: &Path, program: &Path) -> Result<()> {
+pub(super) fn copy_with_libraries(root: &Path, program: &Path) -> Result<()> {
     for file in libraries(program)? {
         let target = root.join(file.strip_prefix("/")?);
         fs::create_dir_all(target.parent().context("a library in no folder")?)?;
@@ -111,7 +111,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Packs a folder in the kernel's initramfs format, everything owned by root.
-fn archive(root: &Path, file: &Path) -> Result<()> {
+pub(super) fn archive(root: &Path, file: &Path) -> Result<()> {
     let mut names = Vec::new();
     list(root, Path::new(""), &mut names)?;
     let mut cpio = Command::new("cpio")
