@@ -8,7 +8,7 @@ use crate::{
     registry::{self, BoxedPort},
     simulated::Machine,
 };
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 use vfwire_core::{
     dma::DmaSpace,
     error::{DmaError, PortError},
@@ -20,7 +20,7 @@ use vfwire_core::{
 };
 use vfwire_recorder::FlightRecorder;
 use vfwire_spec::pci::PciId;
-use vfwire_vfio::{HugepageChoice, Vfio, VfioError, VfioOptions};
+use vfwire_vfio::{Grant, HugepageChoice, PciAddress, Vfio, VfioError, VfioOptions};
 
 /// A port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,7 @@ pub enum OpenError {
 pub struct Host {
     hugepages: HugepageChoice,
     machine: Option<Domain>,
+    grants: BTreeMap<PciAddress, Grant>,
     flight: FlightRecorder,
 }
 
@@ -92,6 +93,11 @@ impl Host {
         Self { hugepages, ..Self::default() }
     }
 
+    /// What whoever granted a function said of it, to be used when it is opened.
+    pub fn grant(&mut self, address: PciAddress, grant: Grant) {
+        self.grants.insert(address, grant);
+    }
+
     /// Opens the port at an address: `0000:3b:02.1`, or a simulated one ([`SimAddress`](crate::SimAddress)) such as `sim:igbvf`. The
     /// function has been reset, and its PF spoken to.
     ///
@@ -102,12 +108,12 @@ impl Host {
         match (&address, self.machine.take()) {
             (Address::Pci(function), None) => {
                 let vfio = Vfio::new(VfioOptions { hugepages: self.hugepages, ..VfioOptions::default() });
-                let port = registry::probe(vfio.open(*function)?, &self.flight)?;
+                let port = registry::probe(vfio.open_granted(*function, &self.granted(*function))?, &self.flight)?;
                 self.machine = Some(Domain::Real(vfio));
                 Ok(DynPort { port, _machine: None })
             }
             (Address::Pci(function), Some(Domain::Real(vfio))) => {
-                let function = vfio.open(*function);
+                let function = vfio.open_granted(*function, &self.granted(*function));
                 self.machine = Some(Domain::Real(vfio));
                 Ok(DynPort { port: registry::probe(function?, &self.flight)?, _machine: None })
             }
@@ -126,6 +132,10 @@ impl Host {
                 Err(OpenError::Mixed { address })
             }
         }
+    }
+
+    fn granted(&self, address: PciAddress) -> Grant {
+        self.grants.get(&address).cloned().unwrap_or_default()
     }
 
     /// Buffers that all ports of this host can use. Open a port first: its domain is what the memory is mapped in.

@@ -75,4 +75,6 @@ pub use vfwire_core::{
 };
 pub use vfwire_recorder::FlightRecorder;
 pub use vfwire_spec::{net::MacAddr, pci::PciId};
-pub use vfwire_vfio::{HugepageChoice, NetworkFunction, PciAddress, Sysfs, VfioError, network_functions};
+pub use vfwire_vfio::{
+    Grant, HugepageChoice, NetworkFunction, PciAddress, Sysfs, VfioError, foreign_siblings, network_function, network_functions, preflight,
+};

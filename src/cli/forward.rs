@@ -5,8 +5,9 @@ use super::{
     console::{self, Console},
     control::{self, Signals},
     flight::FlightFile,
+    given::Given,
     notice,
-    options::Options,
+    options::{Options, PORTS_MAX},
     ports::{self, Ports},
     print,
     summary::{self, Summary},
@@ -15,25 +16,31 @@ use super::{
 };
 use std::time::Instant;
 use vfwire::{Host, Port};
+use vfwire_pod::Root;
 
 /// The line that says that all queues run.
 const READY: &str = "forwarding";
 
-pub(super) fn run(options: &Options) -> Result<(), Failure> {
+pub(super) fn run(mut options: Options) -> Result<(), Failure> {
+    let given = Given::find(&options.wanted, &Root::of_this_process(), PORTS_MAX)?;
+    options.wanted.ports.clone_from(&given.ports);
     options.check()?;
-    let mut host = Host::with_pages(options.pages());
+    let need_bytes = ports::need_bytes(&options, given.ports.len().max(1))?;
+    let mut host = Host::with_pages(options.pages(given.pages(need_bytes)));
+    given.tell(&mut host)?;
     let flight = FlightFile::open(options.flight_recorder.clone(), host.flight_recorder())?;
-    let result = forward(options, &mut host, &flight);
+    let result = forward(&options, &given, &mut host, &flight);
     // The ports are closed by now, which is in it, too.
     let written = flight.write();
     result.and(written)
 }
 
-fn forward(options: &Options, host: &mut Host, flight: &FlightFile) -> Result<(), Failure> {
-    let places = workers::places(options)?;
+fn forward(options: &Options, given: &Given, host: &mut Host, flight: &FlightFile) -> Result<(), Failure> {
+    let places = workers::places(options, given.cpu_order().as_deref())?;
     let signals = Signals::catch()?;
     let mut console = Console::new();
     console.say(&notice::first_line(options));
+    given.notes().iter().for_each(|note| console.say(note));
     if let Some(note) = workers::note(&places) {
         console.say(&note);
     }

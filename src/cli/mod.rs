@@ -6,8 +6,10 @@
 
 mod console;
 mod control;
+mod doctor;
 mod flight;
 mod forward;
+mod given;
 mod inspect;
 mod list;
 mod notice;
@@ -36,22 +38,21 @@ struct Command {
 enum What {
     Forward(Box<options::Options>),
     List(list::Options),
+    Doctor(doctor::Options),
     Inspect(inspect::Options),
 }
 
 /// Runs the command that the process was started with.
 pub(crate) fn run() -> ExitCode {
     let result = match Command::parse().what {
-        What::Forward(options) => forward::run(&options),
+        What::Forward(options) => forward::run(*options),
         What::List(options) => list::run(&options),
+        What::Doctor(options) => return doctor::run(&options).unwrap_or_else(Failure::exit),
         What::Inspect(options) => inspect::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            console::say(&failure.text);
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => failure.exit(),
     }
 }
 
@@ -71,6 +72,12 @@ impl Failure {
     /// What was asked did not work.
     pub(crate) fn failed(text: impl fmt::Display) -> Self {
         Self { code: FAILED, text: text.to_string() }
+    }
+
+    /// Says it.
+    fn exit(self) -> ExitCode {
+        console::say(&self.text);
+        ExitCode::from(self.code)
     }
 
     /// What a port answered. A setting outside its limits is wrong usage.

@@ -1,7 +1,7 @@
 //! The first line: what runs here, and what the PF must allow for it to work.
 
 use super::options::{Mode, Options};
-use vfwire::{Address, NetworkFunction, PciAddress, Sysfs, network_functions};
+use vfwire::{Address, Sysfs, network_function};
 
 /// The first line of `vfwire forward`.
 pub(super) fn first_line(options: &Options) -> String {
@@ -10,25 +10,24 @@ pub(super) fn first_line(options: &Options) -> String {
         Mode::Io => "keeps source MACs that are not the VF's",
         Mode::MacSwap => "sends frames that were not sent to the VF's own address with a source MAC that is not the VF's",
     };
-    match &options.ports[..] {
-        [] => "simulated: no --port was given, so two simulated 82576 VFs forward between a traffic source each, with spoofchk off".into(),
+    match options.ports() {
+        [] => "simulated: no --port was given and this is no pod, so two simulated 82576 VFs forward between a traffic source each, with spoofchk off".into(),
         [Address::Sim(_), ..] => {
             format!("simulated: mode {mode} {what}, and a simulated PF drops those too, unless the port's address has spoofchk=off")
         }
         ports => {
-            let functions = network_functions(&Sysfs::default()).unwrap_or_default();
-            let remedies: Vec<_> = ports.iter().filter_map(|port| remedy(port, &functions)).collect();
+            let remedies: Vec<_> = ports.iter().filter_map(remedy).collect();
             format!("mode {mode} {what}: the PF drops those silently unless spoofchk is off ({})", remedies.join("; "))
         }
     }
 }
 
 /// The command that the PF's administrator runs, as precise as this machine's files allow: a container may not see the PF.
-fn remedy(port: &Address, functions: &[NetworkFunction]) -> Option<String> {
+pub(super) fn remedy(port: &Address) -> Option<String> {
     let Address::Pci(address) = port else { return None };
-    let find = |wanted: PciAddress| functions.iter().find(|function| function.address == wanted);
+    let find = |wanted| network_function(&Sysfs::default(), wanted);
     let (pf, index) = find(*address)?.vf_of.map_or((None, None), |(pf, index)| (find(pf), index));
-    let interface = pf.and_then(|pf| pf.interfaces.first()).map_or("PF", String::as_str);
+    let interface = pf.as_ref().and_then(|pf| pf.interfaces.first()).map_or("PF", String::as_str);
     let index = index.map_or("N".to_owned(), |index| index.to_string());
     Some(format!("`ip link set {interface} vf {index} spoofchk off`"))
 }

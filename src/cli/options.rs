@@ -1,12 +1,14 @@
 //! What `vfwire forward` takes, and what of it is refused before anything is opened.
 
-use super::Failure;
+use super::{Failure, given::Wanted};
+use clap::{Args, FromArgMatches};
 use std::{collections::BTreeSet, path::PathBuf, str::FromStr, time::Duration};
 use vfwire::{Address, BURST_MAX, HugepageChoice, Intent, MacAddr, Path};
 
 /// Forward frames: one port sends them back where they came from, two send each to the other
 ///
-/// Without --port it runs a simulated pair of ports with a traffic source each, on any machine.
+/// Without --port it takes the VFs that this pod was granted: the one, or the two, of its only resource; of several, those that --network
+/// names. Outside a pod it runs a simulated pair of ports with a traffic source each, on any machine.
 ///
 /// Mode io keeps the source MAC of every frame, which is not the VF's own. PFs drop such frames silently unless their administrator has
 /// switched the check off: `ip link set PF vf N spoofchk off`. Mode mac-swap needs that too for frames that were not sent to the VF's own
@@ -15,10 +17,8 @@ use vfwire::{Address, BURST_MAX, HugepageChoice, Intent, MacAddr, Path};
 /// Frames that find a transmit ring full wait for it some tens of milliseconds, and are then dropped and counted (tx_dropped).
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// PCI address of a VF that is bound to vfio-pci, such as 0000:3b:02.1, or a simulated one, such as sim:igbvf,spoofchk=off; once or
-    /// twice
-    #[arg(long = "port", value_name = "ADDRESS")]
-    pub(super) ports: Vec<Address>,
+    #[command(flatten)]
+    pub(super) wanted: Wanted,
     /// What is done with the frames
     #[arg(long, value_enum, default_value_t = Mode::Io)]
     pub(super) mode: Mode,
@@ -31,8 +31,9 @@ pub(crate) struct Options {
     /// Workers: each polls a queue pair of its own of every port, on a CPU of its own [default: one queue pair a port]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX))]
     pub(super) workers: Option<u16>,
-    /// CPUs to poll on, such as 2 or 2,3 or 4-7, one for each of --workers; without --workers one or one for each port [default: with
-    /// --workers above 1 the last ones that this process may use, else wherever the scheduler puts it]
+    /// CPUs to poll on, such as 2 or 2,3 or 4-7, one for each of --workers; without --workers one or one for each port [default: in a pod
+    /// those of its cpuset, on the VF's NUMA node first; elsewhere with --workers above 1 the last ones that this process may use, else
+    /// wherever the scheduler puts it]
     #[arg(long, value_name = "LIST")]
     pub(super) cores: Option<CoreList>,
     /// Print the summary as one JSON object on stdout, and each event as one on stderr, a line each, with the time of CLOCK_MONOTONIC
@@ -93,26 +94,33 @@ impl Mode {
 }
 
 /// Workers poll lanes: there are as many of them as ports.
-const PORTS_MAX: usize = 2;
+pub(super) const PORTS_MAX: usize = 2;
 /// No device has more queue pairs for one function than that.
 const WORKERS_MAX: i64 = 256;
 
 impl Options {
+    /// Those of a command line without options.
+    pub(super) fn defaults() -> Result<Self, Failure> {
+        let empty = Self::augment_args(clap::Command::new("forward")).try_get_matches_from(["forward"]);
+        empty.and_then(|matches| Self::from_arg_matches(&matches)).map_err(Failure::failed)
+    }
+
     /// Refuses what cannot be, whatever the machine.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        if self.ports.len() > PORTS_MAX {
+        let ports = self.ports();
+        if ports.len() > PORTS_MAX {
             return Err(Failure::usage(format!(
                 "--port was given {} times, but frames go back (one port) or from each of two ports to the other: start one vfwire a pair",
-                self.ports.len()
+                ports.len()
             )));
         }
         // Each `sim:` is a function of its own.
-        if let [first @ Address::Pci(_), second] = &self.ports[..]
+        if let [first @ Address::Pci(_), second] = ports
             && first == second
         {
             return Err(Failure::usage(format!("--port {first} was given twice: name each port once")));
         }
-        if self.mac.is_some() && self.ports.len() != 1 {
+        if self.mac.is_some() && ports.len() != 1 {
             return Err(Failure::usage("--mac needs exactly one --port: two ports with one address would be one station"));
         }
         if let Some(mac) = self.mac.filter(|mac| !mac.is_unicast()) {
@@ -137,8 +145,14 @@ impl Options {
         }
     }
 
-    pub(super) fn pages(&self) -> HugepageChoice {
-        if self.no_hugepages { HugepageChoice::None } else { HugepageChoice::default() }
+    /// The ports, once they are found; none: a simulated pair.
+    pub(super) fn ports(&self) -> &[Address] {
+        &self.wanted.ports
+    }
+
+    /// What DMA memory is made of, where hugepages would be `hugepages`.
+    pub(super) fn pages(&self, hugepages: HugepageChoice) -> HugepageChoice {
+        if self.no_hugepages { HugepageChoice::None } else { hugepages }
     }
 
     /// Queue pairs of each port: one a worker.

@@ -94,7 +94,7 @@ pub(super) fn leaves_by(lane: usize, lanes: usize, ports: usize) -> usize {
 }
 
 fn addresses(options: &Options) -> Vec<String> {
-    if options.ports.is_empty() {
+    if options.ports().is_empty() {
         return vec![SIMULATED.to_owned(); 2];
     }
     let text = |address: &Address| match (address, options.mac) {
@@ -102,7 +102,16 @@ fn addresses(options: &Options) -> Vec<String> {
         (Address::Sim(simulated), Some(mac)) if simulated.mac.is_none() => format!("{address},mac={mac}"),
         _ => address.to_string(),
     };
-    options.ports.iter().map(text).collect()
+    options.ports().iter().map(text).collect()
+}
+
+/// DMA memory of `ports` ports with these options, in bytes, before it is rounded up to pages.
+pub(super) fn need_bytes(options: &Options, ports: usize) -> Result<u64, Failure> {
+    /// Of a descriptor and what belongs to it: 16 in Intel's rings, and up to 46 in a virtqueue with headers of its own.
+    const DESC_BYTES: u64 = 64;
+    let pool = PoolConfig::new(buffers(options, ports)?).len_bytes() as u64;
+    let descriptors = u64::from(options.rx_desc) + u64::from(options.tx_desc);
+    Ok(pool + ports as u64 * u64::from(options.queue_pairs()) * descriptors * DESC_BYTES)
 }
 
 /// Those asked for; otherwise enough for full rings, a full burst in each lane, and each worker's reserve. No more: buffers that are used

@@ -97,16 +97,21 @@ pub(super) fn worker_of(lane: usize, workers: usize) -> usize {
     lane % workers
 }
 
-/// Where the workers poll: as many as are asked for, at least one.
-pub(super) fn places(options: &Options) -> Result<Vec<Place>, Failure> {
+/// Where the workers poll: as many as are asked for, at least one. In a pod they are pinned, in the order of `pods`.
+pub(super) fn places(options: &Options, pods: Option<&[usize]>) -> Result<Vec<Place>, Failure> {
     let ours: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
     // Without a port there are two simulated ones.
-    let ports = if options.ports.is_empty() { 2 } else { options.ports.len() };
-    let places = place(options.cores(), &ours, options.workers.map(usize::from), ports).map_err(Failure::usage)?;
+    let ports = if options.ports().is_empty() { 2 } else { options.ports().len() };
+    let places = place(options.cores(), (&ours, pods), options.workers.map(usize::from), ports).map_err(Failure::usage)?;
     Ok(places.into_iter().map(|id| id.map(|id| CoreId { id })).collect())
 }
 
-fn place(asked: &[usize], ours: &[usize], workers: Option<usize>, ports: usize) -> Result<Vec<Option<usize>>, String> {
+fn place(
+    asked: &[usize],
+    (ours, pods): (&[usize], Option<&[usize]>),
+    workers: Option<usize>,
+    ports: usize,
+) -> Result<Vec<Option<usize>>, String> {
     if let Some(core) = asked.iter().find(|core| !ours.contains(core)) {
         return Err(format!("--cores: CPU {core} is not this process's to use; it has {}", list(ours)));
     }
@@ -120,6 +125,10 @@ fn place(asked: &[usize], ours: &[usize], workers: Option<usize>, ports: usize) 
             asked.len()
         )),
         _ if !asked.is_empty() => Ok(asked.iter().copied().map(Some).collect()),
+        workers if pods.is_some_and(|cpus| !cpus.is_empty()) => {
+            let cpus = pods.unwrap_or_default();
+            Ok(cpus.iter().copied().cycle().map(Some).take(workers.unwrap_or(1)).collect())
+        }
         // The last ones: the first CPU serves most interrupts.
         Some(workers @ 2..) if workers <= ours.len() => Ok(ours[ours.len() - workers..].iter().copied().map(Some).collect()),
         Some(workers @ 2..) if !ours.is_empty() => Ok((0..workers).map(|worker| Some(ours[worker % ours.len()])).collect()),
@@ -153,7 +162,7 @@ mod tests {
     use super::*;
 
     fn placed(asked: &[usize], ours: &[usize], workers: Option<usize>) -> Result<Vec<Option<usize>>, String> {
-        place(asked, ours, workers, 2)
+        place(asked, (ours, None), workers, 2)
     }
 
     fn said(cores: &[usize]) -> Option<String> {
@@ -168,6 +177,16 @@ mod tests {
         assert_eq!(placed(&[], &[0, 1, 4], Some(2)), Ok(vec![Some(1), Some(4)]));
         assert_eq!(placed(&[4, 1], &[0, 1, 4], Some(2)), Ok(vec![Some(4), Some(1)]));
         assert_eq!(placed(&[], &[], Some(2)), Ok(vec![None, None]));
+    }
+
+    #[test]
+    fn in_a_pod_every_worker_is_pinned_in_the_order_of_its_cpus() {
+        let placed = |asked: &[usize], workers| place(asked, (&[4, 5, 6], Some(&[6, 5, 4])), workers, 2);
+        assert_eq!(placed(&[], None), Ok(vec![Some(6)]));
+        assert_eq!(placed(&[], Some(2)), Ok(vec![Some(6), Some(5)]));
+        assert_eq!(placed(&[], Some(4)), Ok(vec![Some(6), Some(5), Some(4), Some(6)]));
+        assert_eq!(placed(&[4], None), Ok(vec![Some(4)]), "what is asked for goes first");
+        assert_eq!(place(&[], (&[4, 5], Some(&[])), None, 2), Ok(vec![None]), "a pod that says nothing of its CPUs");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "asks the kernel to map memory for devices")]
 
 use crate::{
-    PciAddress, VfioError,
+    Grant, PciAddress, VfioError,
     arena::Mapper,
     discover::preflight,
     ioctl::{self, IommuInfo},
@@ -76,22 +76,27 @@ impl Container {
     }
 
     /// Opens the device at `address`, its group joining the container where it is not in it yet.
-    pub(crate) fn open(self: &Arc<Self>, sysfs: &Sysfs, address: PciAddress) -> Result<(File, Place), VfioError> {
+    pub(crate) fn open(self: &Arc<Self>, sysfs: &Sysfs, address: PciAddress, grant: &Grant) -> Result<(File, Place), VfioError> {
         let group = preflight(sysfs, address)?;
+        let node = grant.node.clone().unwrap_or_else(|| sysfs.group_node(group));
+        let name = grant.device_name(address)?;
         let mut state = self.lock();
         if state.functions.contains(&address) {
             return Err(VfioError::AlreadyOpen { address });
         }
-        state.join(sysfs, group, address)?;
+        state.join(sysfs, (group, &node), address)?;
         state.functions.insert(address);
         // From here on, leaving is the business of the place's drop, which takes the lock.
         let place = Place { container: Arc::clone(self), group, address };
-        let device = ioctl::group_device(&state.groups[&group].file, &address.to_string());
+        let device = ioctl::group_device(&state.groups[&group].file, &name);
         drop(state);
         let device = device.map_err(|error| match error.raw_os_error() {
-            Some(libc::EBUSY) => VfioError::Busy { address, node: sysfs.group_node(group) },
+            Some(libc::EBUSY) => VfioError::Busy { address, node },
             Some(libc::EACCES) => VfioError::io(
-                format!("VFIO does not hand out {address}; where its PF is bound to vfio-pci too, give the PF back to its own driver"),
+                format!(
+                    "VFIO does not hand out {address}; where its PF is bound to vfio-pci too, the VF needs its token (`token` in the resource's \
+                     additionalInfo), or the PF its own driver"
+                ),
                 error,
             ),
             _ => VfioError::io(format!("VFIO could not open {address}: `dmesg` may say why"), error),
@@ -101,7 +106,7 @@ impl Container {
 }
 
 impl State {
-    fn join(&mut self, sysfs: &Sysfs, id: u32, address: PciAddress) -> Result<(), VfioError> {
+    fn join(&mut self, sysfs: &Sysfs, (id, node): (u32, &Path), address: PciAddress) -> Result<(), VfioError> {
         if let Some(group) = self.groups.get_mut(&id) {
             group.functions += 1;
             return Ok(());
@@ -110,7 +115,7 @@ impl State {
             Some(vfio) => vfio,
             None => open_container(sysfs)?,
         };
-        let joined = attach(sysfs, &vfio, id, address).and_then(|file| {
+        let joined = attach(sysfs, &vfio, (id, node), address).and_then(|file| {
             if self.groups.is_empty() {
                 self.begin(&vfio)?;
             }
@@ -149,11 +154,10 @@ fn open_container(sysfs: &Sysfs) -> Result<VfioContainer, VfioError> {
 }
 
 /// Opens a group, checks it, and puts it into the container.
-fn attach(sysfs: &Sysfs, vfio: &VfioContainer, id: u32, address: PciAddress) -> Result<File, VfioError> {
-    let node = sysfs.group_node(id);
-    let file = OpenOptions::new().read(true).write(true).open(&node).map_err(|error| match error.raw_os_error() {
-        Some(libc::EBUSY) => VfioError::Busy { address, node: node.clone() },
-        _ => node_error(&node, error, |node| VfioError::GroupNodeAbsent { node: node.into(), address }),
+fn attach(sysfs: &Sysfs, vfio: &VfioContainer, (id, node): (u32, &Path), address: PciAddress) -> Result<File, VfioError> {
+    let file = OpenOptions::new().read(true).write(true).open(node).map_err(|error| match error.raw_os_error() {
+        Some(libc::EBUSY) => VfioError::Busy { address, node: node.into() },
+        _ => node_error(node, error, |node| VfioError::GroupNodeAbsent { node: node.into(), address }),
     })?;
     let viable = ioctl::group_is_viable(&file).map_err(|error| VfioError::io(format!("VFIO says nothing about group {id}"), error))?;
     if !viable {
@@ -161,7 +165,7 @@ fn attach(sysfs: &Sysfs, vfio: &VfioContainer, id: u32, address: PciAddress) -> 
     }
     ioctl::group_set_container(&file, vfio).map_err(|error| match error.raw_os_error() {
         Some(libc::EPERM) => not_viable(sysfs, id, address),
-        Some(libc::EBUSY) => VfioError::Busy { address, node: node.clone() },
+        Some(libc::EBUSY) => VfioError::Busy { address, node: node.into() },
         _ => VfioError::io(format!("IOMMU group {id} of {address} cannot join the container: `dmesg` may say why"), error),
     })?;
     Ok(file)

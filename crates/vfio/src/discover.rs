@@ -39,11 +39,12 @@ pub fn network_functions(sysfs: &Sysfs) -> io::Result<Vec<NetworkFunction>> {
     let functions = sysfs.functions()?.into_iter();
     Ok(functions
         .filter(|&at| sysfs.class(at).is_some_and(|class| class >> 16 == BASE_CLASS_NETWORK))
-        .filter_map(|at| describe(sysfs, at))
+        .filter_map(|at| network_function(sysfs, at))
         .collect())
 }
 
-fn describe(sysfs: &Sysfs, address: PciAddress) -> Option<NetworkFunction> {
+/// One function, of whatever class: its own files only are looked at, and those of its IOMMU group. Nothing where there is no such function.
+pub fn network_function(sysfs: &Sysfs, address: PciAddress) -> Option<NetworkFunction> {
     Some(NetworkFunction {
         address,
         id: sysfs.id(address)?,
@@ -71,7 +72,10 @@ fn obstacle(sysfs: &Sysfs, address: PciAddress) -> Result<(), VfioError> {
 }
 
 /// What must be so before VFIO is asked at all: the function exists, stands behind an IOMMU, and is VFIO's. Its group.
-pub(crate) fn preflight(sysfs: &Sysfs, address: PciAddress) -> Result<u32, VfioError> {
+///
+/// # Errors
+/// [`VfioError`], which says what to do.
+pub fn preflight(sysfs: &Sysfs, address: PciAddress) -> Result<u32, VfioError> {
     if !sysfs.exists(address) {
         return Err(VfioError::NoSuchFunction { address });
     }
@@ -86,7 +90,7 @@ pub(crate) fn preflight(sysfs: &Sysfs, address: PciAddress) -> Result<u32, VfioE
 }
 
 /// The functions of the same group that kernel drivers have, each with its driver; empty where there are none.
-pub(crate) fn foreign_siblings(sysfs: &Sysfs, address: PciAddress) -> String {
+pub fn foreign_siblings(sysfs: &Sysfs, address: PciAddress) -> String {
     let named = |other| sysfs.driver(other).filter(|driver| !may_share(driver)).map(|driver| format!("{other} (driver {driver})"));
     sysfs.siblings(address).into_iter().filter_map(named).collect::<Vec<_>>().join(", ")
 }

@@ -34,6 +34,18 @@ impl HugepageChoice {
         }
     }
 
+    /// Whether `len_bytes` of such memory can be had now: it is mapped, populated and given back.
+    ///
+    /// # Errors
+    /// [`DmaError`], which names the need, what there is and the remedy.
+    pub fn try_allocate(self, len_bytes: usize) -> Result<(), DmaError> {
+        let granule = self.granule_bytes();
+        let why = "the length is zero, or more than an address space";
+        let whole = len_bytes.checked_next_multiple_of(granule).filter(|&bytes| bytes > 0);
+        let whole = whole.ok_or(DmaError::Shape { len_bytes, align_bytes: granule, why })?;
+        self.allocate(whole, &Sysfs::default()).map(drop)
+    }
+
     /// What a mapping's length and IOVA are multiples of. Normal pages are mapped by 64 KiB, so that small rings share a mapping, and because
     /// that is the size of a normal page on some kernels for Arm.
     pub(crate) fn granule_bytes(self) -> usize {

@@ -19,6 +19,7 @@
 //! |---|---|
 //! | `ioctl` | every ioctl: the only file that has any |
 //! | `container` | the IOMMU domain, its groups, and what is mapped in it |
+//! | `grant` | what opening a function takes beyond its address |
 //! | `function`, `bar` | an open function, its configuration space and its registers |
 //! | `arena`, `free_list`, `iova`, `memory` | DMA memory: pieces, addresses, mappings |
 //! | `hugepages`, `memlock` | what memory needs from the host, and what to say where it is missing |
@@ -38,6 +39,7 @@ mod discover;
 mod error;
 mod free_list;
 mod function;
+mod grant;
 mod hugepages;
 mod ioctl;
 mod iova;
@@ -47,9 +49,10 @@ mod sysfs;
 
 pub use address::{AddressError, PciAddress};
 pub use bar::MappedBar;
-pub use discover::{NetworkFunction, network_functions};
+pub use discover::{NetworkFunction, foreign_siblings, network_function, network_functions, preflight};
 pub use error::VfioError;
 pub use function::VfioFunction;
+pub use grant::Grant;
 pub use hugepages::HugepageChoice;
 pub use sysfs::Sysfs;
 
@@ -88,7 +91,15 @@ impl Vfio {
     /// # Errors
     /// [`VfioError`], which says what to do.
     pub fn open(&self, address: PciAddress) -> Result<VfioFunction, VfioError> {
-        let (device, place) = self.container.open(&self.sysfs, address)?;
+        self.open_granted(address, &Grant::default())
+    }
+
+    /// As [`open`](Self::open), with what whoever granted the function said of it.
+    ///
+    /// # Errors
+    /// [`VfioError`], which says what to do.
+    pub fn open_granted(&self, address: PciAddress, grant: &Grant) -> Result<VfioFunction, VfioError> {
+        let (device, place) = self.container.open(&self.sysfs, address, grant)?;
         VfioFunction::new(self.clone(), address, device, place)
     }
 

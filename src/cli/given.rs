@@ -1,0 +1,146 @@
+//! Which ports a command uses where none is named: what this pod was given.
+//!
+//! Every subcommand that opens ports asks here, once, before anything is opened. Outside a pod, without a port, nothing is given, and the
+//! subcommand does what it does without hardware.
+
+use super::{Failure, doctor};
+use std::time::Duration;
+use vfwire::{Address, Grant, Host, HugepageChoice, PciAddress};
+use vfwire_pod::{Environment, NodeKind, PodError, Root, Vf, await_networks, discover};
+
+/// How long the annotation of a network that is named may take to appear.
+const ANNOTATION_LIMIT: Duration = Duration::from_secs(5);
+
+/// The options by which a user says which ports are meant.
+#[derive(Clone, Default, clap::Args)]
+pub(crate) struct Wanted {
+    /// PCI address of a VF that is bound to vfio-pci, such as 0000:3b:02.1, or a simulated one, such as sim:igbvf,spoofchk=off; once or
+    /// twice [default: the VFs that this pod was granted]
+    #[arg(long = "port", value_name = "ADDRESS")]
+    pub(crate) ports: Vec<Address>,
+    /// A network of this pod, by its name or its interface, instead of --port: the VF that it was given; once or twice
+    #[arg(long = "network", value_name = "NAME", conflicts_with = "ports")]
+    pub(crate) networks: Vec<String>,
+}
+
+/// What the ports are, and what is known of where they run.
+pub(super) struct Given {
+    /// None: no port was named, and this is no pod.
+    pub(super) ports: Vec<Address>,
+    /// The real ones among them, in their order.
+    pub(super) vfs: Vec<Vf>,
+    pub(super) environment: Environment,
+}
+
+impl Given {
+    /// Finds the ports that are meant, up to `most` of them.
+    ///
+    /// # Errors
+    /// What cannot be read, or is not clear, with the candidates.
+    pub(super) fn find(wanted: &Wanted, root: &Root, most: usize) -> Result<Self, Failure> {
+        let environment = look(wanted, root);
+        let (ports, vfs) = if !wanted.ports.is_empty() {
+            (wanted.ports.clone(), wanted.ports.iter().filter_map(|port| named(root, &environment, port)).collect())
+        } else if environment.pod.is_none() && wanted.networks.is_empty() {
+            (Vec::new(), Vec::new())
+        } else {
+            let vfs: Vec<Vf> = environment.choose(&wanted.networks, most)?.into_iter().cloned().collect();
+            (vfs.iter().map(|vf| address(vf).map(Address::Pci)).collect::<Result<_, _>>()?, vfs)
+        };
+        Ok(Self { ports, vfs, environment })
+    }
+
+    /// All that might be meant, whether it is clear which of them is or not: those named, those of the networks named, or all granted.
+    pub(super) fn find_all(wanted: &Wanted, root: &Root) -> Self {
+        let environment = look(wanted, root);
+        let vfs = if wanted.ports.is_empty() {
+            let of_networks = environment.choose(&wanted.networks, usize::MAX).map(|vfs| vfs.into_iter().cloned().collect());
+            of_networks.unwrap_or_else(|_| environment.vfs.clone())
+        } else {
+            wanted.ports.iter().filter_map(|port| named(root, &environment, port)).collect()
+        };
+        Self { ports: wanted.ports.clone(), vfs, environment }
+    }
+
+    /// Gives the host what the grants say beyond addresses.
+    pub(super) fn tell(&self, host: &mut Host) -> Result<(), Failure> {
+        self.vfs.iter().try_for_each(|vf| {
+            host.grant(address(vf)?, grant(vf));
+            Ok(())
+        })
+    }
+
+    /// As [`pages`].
+    pub(super) fn pages(&self, need_bytes: u64) -> HugepageChoice {
+        pages(&self.environment, need_bytes)
+    }
+
+    /// In a pod: the CPUs to poll on, the best first.
+    pub(super) fn cpu_order(&self) -> Option<Vec<usize>> {
+        let node = self.vfs.first().and_then(|vf| vf.numa_node.as_ref()).map(|node| node.value);
+        self.environment.pod.as_ref().map(|_| self.environment.cpus.in_order(node))
+    }
+
+    /// What is to be said before ports are opened: where they came from, and what of the CPUs will hurt.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes: Vec<_> = self.vfs.iter().map(|vf| self.note(vf)).collect();
+        if self.environment.pod.is_some() && !self.vfs.is_empty() {
+            notes.extend(doctor::cpu_warnings(&self.environment, &self.vfs));
+        }
+        notes
+    }
+
+    fn note(&self, vf: &Vf) -> String {
+        let granted: Vec<_> = vf.granted.iter().map(ToString::to_string).collect();
+        let networks: Vec<_> = vf.networks.iter().map(|network| format!("; network {} ({})", network.name, network.source)).collect();
+        let ours = self.environment.vfs.iter().any(|ours| ours.address == vf.address) || self.environment.vfs.is_empty();
+        let foreign = if ours { String::new() } else { format!("; it is none of those granted: {}", addresses(&self.environment.vfs)) };
+        format!("{}: {}{}{foreign}", vf.address, granted.join(", "), networks.concat())
+    }
+}
+
+fn look(wanted: &Wanted, root: &Root) -> Environment {
+    for name in &wanted.networks {
+        // What cannot be read is among the problems of the environment.
+        let _ = await_networks(root, name, ANNOTATION_LIMIT);
+    }
+    discover(root)
+}
+
+/// The pages to use: 2 MiB, unless this pod was given those of 1 GiB alone.
+pub(super) fn pages(environment: &Environment, need_bytes: u64) -> HugepageChoice {
+    let choice = environment.hugepages.choice(need_bytes).map(|size| size.bytes);
+    if environment.pod.is_some() && choice == Some(1 << 30) { HugepageChoice::Size1G } else { HugepageChoice::Size2M }
+}
+
+/// What is known of a real port that the user named.
+fn named(root: &Root, environment: &Environment, port: &Address) -> Option<Vf> {
+    let Address::Pci(address) = port else { return None };
+    let address = address.to_string().parse().ok()?;
+    let granted = environment.vfs.iter().find(|vf| vf.address == address).cloned();
+    Some(granted.unwrap_or_else(|| Vf::explicit(root, address, "--port")))
+}
+
+pub(super) fn address(vf: &Vf) -> Result<PciAddress, Failure> {
+    vf.address.to_string().parse().map_err(Failure::failed)
+}
+
+pub(super) fn addresses(vfs: &[Vf]) -> String {
+    vfs.iter().map(|vf| vf.address.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Of the nodes only one that was promised, and only that of a group: VFIO finds the others by itself, and refuses the unsafe ones.
+pub(super) fn grant(vf: &Vf) -> Grant {
+    let node = vf.nodes.iter().find(|node| node.promised && node.kind == NodeKind::Group).map(|node| node.path.value.clone());
+    Grant { node, token: vf.token.as_ref().map(|token| token.value.clone()) }
+}
+
+impl From<PodError> for Failure {
+    fn from(error: PodError) -> Self {
+        match error {
+            PodError::Ambiguous { .. } | PodError::NoSuchNetwork { .. } | PodError::NoFunction { .. } => Self::usage(error),
+            PodError::NoVf => Self::failed(format!("{error}; `--port sim:igbvf` runs without one")),
+            _ => Self::failed(error),
+        }
+    }
+}
