@@ -59,7 +59,8 @@ fn config(guest: &mut Guest, vf: &Vf, args: &[String], grants: &Grants) -> Resul
         let (major, minor) = numbers.trim().split_once(':').context("a device without numbers")?;
         devices.push(device(&node, (major.parse()?, minor.parse()?), owner, 0o600));
     }
-    let allowed = |device: &Value| json!({ "allow": true, "type": "c", "major": device["major"], "minor": device["minor"], "access": "rw" });
+    let allowed =
+        |device: &Value| json!({ "allow": true, "type": "c", "major": device["major"], "minor": device["minor"], "access": "rw" });
     let rules: Vec<Value> = [json!({ "allow": false, "access": "rwm" })].into_iter().chain(devices.iter().map(allowed)).collect();
     let info = json!({ &vf.address: { "generic": { "deviceID": vf.address }, "vfio": { "dev-mount": node, "mount": "/dev/vfio/vfio" } } });
     let words: Vec<&str> = ["/vfwire"].into_iter().chain(args.iter().map(String::as_str)).collect();

@@ -80,6 +80,8 @@ mod tests {
         let rule = |includes: Value, excludes: Value| applies(&json!({ "includes": includes, "excludes": excludes }));
         let admin = json!({ "caps": ["CAP_SYS_ADMIN"] });
         assert!(rule(json!({}), json!({})) && rule(Value::Null, admin.clone()) && rule(json!({ "arches": ["amd64"] }), json!({})));
-        assert!(!rule(admin, json!({})) && !rule(json!({ "arches": ["arm"] }), json!({})) && !rule(json!({}), json!({ "arches": ["amd64"] })));
+        assert!(
+            !rule(admin, json!({})) && !rule(json!({ "arches": ["arm"] }), json!({})) && !rule(json!({}), json!({ "arches": ["amd64"] }))
+        );
     }
 }
