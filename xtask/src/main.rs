@@ -9,7 +9,12 @@ mod bench;
 mod faults;
 mod fuzz;
 mod host;
+<<<<<<< HEAD
 mod sanitize;
+=======
+mod image;
+mod release;
+>>>>>>> image
 mod soak;
 mod test;
 mod tidy;
@@ -28,8 +33,13 @@ enum Command {
     Faults(faults::Args),
     /// Fuzz the drivers from the device's side, and everything that reads what others wrote
     Fuzz(fuzz::Args),
+<<<<<<< HEAD
     /// Run the test suites under AddressSanitizer
     Sanitize,
+=======
+    /// Build the OCI image of the command, reproducibly and without a container tool
+    Image(image::Args),
+>>>>>>> image
     /// Simulated ports under everything that can go wrong, and the command killed and started; looks for what leaks or drifts
     Soak(soak::Args),
     /// Run the guest tests: a real kernel, real VFIO, emulated VFs
@@ -43,7 +53,11 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+<<<<<<< HEAD
         Command::Sanitize => sanitize::run(),
+=======
+        Command::Image(args) => image::run(&args),
+>>>>>>> image
         Command::Soak(args) => soak::run(&args),
         Command::Vm(args) => vm::run(&args),
     };

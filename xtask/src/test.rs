@@ -11,7 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::host::{self, Need};
+<<<<<<< HEAD
 use crate::{aarch64, faults, fuzz, sanitize, tidy};
+=======
+use crate::{aarch64, fuzz, image, tidy};
+>>>>>>> image
 
 /// More tests at once than CPUs: many of them sleep, because that is what their device's reset takes.
 const TEST_THREADS: &str = "8";
@@ -56,6 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("library", Box::new(library_alone)),
         ("minimum-rust", Box::new(|| minimum_rust(metadata))),
         ("aarch64", Box::new(|| aarch64::run(metadata))),
+        ("image", Box::new(image::test)),
     ];
     if args.long {
         steps.push(("faults", Box::new(faults::all)));

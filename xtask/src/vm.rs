@@ -6,7 +6,9 @@
 //! afresh, so that a failure stays alone.
 
 mod account;
+mod bundle;
 mod clock;
+mod containers;
 mod devices;
 mod forwarder;
 mod guest;
@@ -66,12 +68,19 @@ pub(crate) struct Args {
     /// Run the script in the guest that has virtio-net functions
     #[arg(long, requires = "script")]
     virtio: bool,
+    /// Run the script in the guest that has container runtimes
+    #[arg(long, requires = "script", conflicts_with = "virtio")]
+    containers: bool,
 }
 
 impl Args {
     /// The machine that a script runs in.
     fn equipment(&self) -> Equipment {
-        if self.virtio { Equipment::Virtio } else { Equipment::Pfs }
+        match (self.virtio, self.containers) {
+            (true, _) => Equipment::Virtio,
+            (_, true) => Equipment::Containers,
+            _ => Equipment::Pfs,
+        }
     }
 }
 
@@ -85,7 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = checkout.join("target/vm");
     fs::create_dir_all(&folder)?;
     let kernel = setup::ensure_ready(&folder)?;
-    let programs = image::build_programs(checkout)?;
+    let programs = image::build_programs()?;
     if args.instructions {
         return instructions::run(&folder, kernel, &programs, args.record);
     }
@@ -94,6 +103,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     fs::create_dir_all(&logs)?;
     let initramfs = image::pack(checkout, &logs, &kernel, &programs, &args.overlay)?;
     let mut site = Site::new(kernel, initramfs, &folder, &logs);
+    if args.containers || args.script.is_none() && scenarios.iter().any(|scenario| scenario.equipment == Equipment::Containers) {
+        site.with_containers = Some(containers::pack(checkout, &logs, &site.initramfs)?);
+    }
     if args.long {
         site.rounds = ROUNDS_LONG;
     }
@@ -103,7 +115,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(fs::remove_dir_all(&logs)?);
     }
     let (passed, failed) = run_all(&scenarios, &mut site)?;
-    fs::remove_file(&site.initramfs)?;
+    for initramfs in [Some(&site.initramfs), site.with_containers.as_ref()].into_iter().flatten() {
+        fs::remove_file(initramfs)?;
+    }
     if failed > 0 || args.keep_logs {
         println!("logs: {}", logs.display());
     } else {

@@ -12,6 +12,8 @@ pub(super) const PF_MACS: [&str; 2] = ["52:54:00:11:22:0a", "52:54:00:11:22:0b"]
 pub(super) enum Equipment {
     /// Two 82576 PFs with wires, and one without.
     Pfs,
+    /// The same, and container runtimes.
+    Containers,
     /// The PFs, and every function of [`VIRTIO`].
     Virtio,
     /// The functions of [`PAIRS`], two of each, joined in the machine.
@@ -112,7 +114,7 @@ impl Equipment {
     /// How many virtio-net functions there are.
     pub(super) fn virtio_functions(self) -> usize {
         match self {
-            Self::Pfs => 0,
+            Self::Pfs | Self::Containers => 0,
             Self::Virtio => VIRTIO.len(),
             Self::Pairs => 2 * PAIRS.len(),
         }
@@ -136,7 +138,7 @@ impl Equipment {
             plugged.behind_port("c", ",disable-acs=true", "igb,bus=port-c");
         }
         match self {
-            Self::Pfs => {}
+            Self::Pfs | Self::Containers => {}
             Self::Virtio => VIRTIO.iter().enumerate().for_each(|(index, function)| plugged.virtio(index, function)),
             Self::Pairs => PAIRS.iter().enumerate().for_each(|(hub, (name, options))| plugged.pair(hub, name, options)),
         }

@@ -11,12 +11,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::setup::{BASH, BUSYBOX, IP, Kernel, MODPROBE};
-use crate::host;
+use crate::{host, release};
 
 const MODULES: [&str; 6] = ["virtio_pci", "virtio_console", "igb", "igbvf", "vfio_iommu_type1", "vfio-pci"];
 /// Loaded by the guest as well, for the kernel's side of scenarios.
 const NETWORK_MODULES: [&str; 3] = ["8021q", "bridge", "virtio_net"];
 
+<<<<<<< HEAD
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the programs that run in the guest, linked statically, and gives their paths.
@@ -32,6 +33,13 @@ pub(super) fn build_programs(checkout: &Path) -> Result<Vec<PathBuf>> {
     build(&["--bin", "vfwire"])?;
     build(&["--example", "echo", "--example", "rx_queues", "--example", "tso", "--example", "vlans"])?;
     Ok(["vfwire", "examples/echo", "examples/rx_queues", "examples/tso", "examples/vlans"].map(|name| built.join(name)).to_vec())
+=======
+/// Builds the programs that run in the guest, as they are shipped, and gives their paths.
+pub(super) fn build_programs() -> Result<Vec<PathBuf>> {
+    let built = release::build(&["--bin", "vfwire"])?;
+    release::build(&["--example", "echo", "--example", "rx_queues", "--example", "tso"])?;
+    Ok(["vfwire", "examples/echo", "examples/rx_queues", "examples/tso"].map(|name| built.join(name)).to_vec())
+>>>>>>> image
 }
 
 /// Packs the root file system and gives the path of the initramfs. `overlay` folders are copied over it last.
@@ -87,7 +95,7 @@ fn copy_modules(root: &Path, kernel: &Kernel) -> Result<()> {
 }
 
 /// Copies a dynamically linked program and its libraries to the same paths.
-fn copy_with_libraries(root: &Path, program: &Path) -> Result<()> {
+pub(super) fn copy_with_libraries(root: &Path, program: &Path) -> Result<()> {
     for file in libraries(program)? {
         let target = root.join(file.strip_prefix("/")?);
         fs::create_dir_all(target.parent().context("a library in no folder")?)?;
@@ -121,7 +129,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Packs a folder in the kernel's initramfs format, everything owned by root.
-fn archive(root: &Path, file: &Path) -> Result<()> {
+pub(super) fn archive(root: &Path, file: &Path) -> Result<()> {
     let mut names = Vec::new();
     list(root, Path::new(""), &mut names)?;
     let mut cpio = Command::new("cpio")

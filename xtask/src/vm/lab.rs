@@ -22,6 +22,8 @@ const ROUNDS: u32 = 3;
 pub(super) struct Site {
     kernel: Kernel,
     pub(super) initramfs: PathBuf,
+    /// The initramfs of [`Equipment::Containers`], where it is needed.
+    pub(super) with_containers: Option<PathBuf>,
     logs: PathBuf,
     /// See [`Lab::rounds`].
     pub(super) rounds: u32,
@@ -31,7 +33,7 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) fn new(kernel: Kernel, initramfs: PathBuf, folder: &Path, logs: &Path) -> Self {
-        Self { kernel, initramfs, logs: logs.to_owned(), rounds: ROUNDS, kvm_verdict: folder.join("kvm-unusable") }
+        Self { kernel, initramfs, with_containers: None, logs: logs.to_owned(), rounds: ROUNDS, kvm_verdict: folder.join("kvm-unusable") }
     }
 
     /// Boots a guest: with KVM where that works, and a second time where the first did not become ready.
@@ -75,7 +77,9 @@ impl Site {
         let virtio_wires: Vec<_> = equipment.virtio_wires().map(|name| Wire::new(&self.logs, name)).collect::<Result<_>>()?;
         // After the wires: its relays send to them at once.
         let namespace = (equipment == Equipment::Virtio).then(|| Namespace::new(&self.logs)).transpose()?;
-        let plan = Plan { kernel: &self.kernel, initramfs: &self.initramfs, equipment, namespace: namespace.as_ref() };
+        let containers = self.with_containers.as_ref().filter(|_| equipment == Equipment::Containers);
+        let initramfs = containers.unwrap_or(&self.initramfs);
+        let plan = Plan { kernel: &self.kernel, initramfs, equipment, namespace: namespace.as_ref() };
         let (machine, channel) = Qemu::boot(&plan, &self.logs, accelerator)?;
         let qmp = Qmp::connect(&self.logs)?;
         let mut guest = Guest::new(machine, channel, &self.logs);

@@ -6,6 +6,7 @@ mod flows;
 mod judge;
 mod life;
 mod peer;
+mod pod;
 mod recorder;
 mod recovery;
 mod refusals;
@@ -39,6 +40,10 @@ const fn on_virtio(name: &'static str, proves: &'static str, run: fn(&mut Lab) -
     Scenario { name, proves, long: false, equipment: Equipment::Virtio, run }
 }
 
+const fn in_containers(name: &'static str, proves: &'static str, run: fn(&mut Lab) -> Result<()>) -> Scenario {
+    Scenario { name, proves, long: false, equipment: Equipment::Containers, run }
+}
+
 /// All scenarios in the order in which they run, one a line.
 #[rustfmt::skip]
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -68,6 +73,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("list", "shows every function, the one that can be driven, and why the others cannot", refusals::list),
     scenario("bad-input", "each mistake has its exit code and an error that says what to do, and leaves the VF usable", refusals::bad_input),
     Scenario { name: "matrix", proves: "MTUs, burst sizes and windows in all combinations, 20,000 frames each", long: true, equipment: Equipment::Pfs, run: traffic::matrix },
+    in_containers("pod-crun", "crun runs the image as uid 1000 with no capability: doctor finds all well, 2,000 frames are compared byte for byte", pod::crun),
+    in_containers("pod-runc", "the same with runc", pod::runc),
+    in_containers("pod-crun-grants", "each grant that is missing in turn: doctor names it, the forwarder's error says what to do, or it runs with a warning", pod::crun_grants),
+    in_containers("pod-runc-grants", "the same with runc", pod::runc_grants),
     on_virtio("virtio-kernel", "the kernel's own driver bridges pairs of functions of all kinds: their wires and taps carry 20,000 frames each way whole", virtio::kernel),
     on_virtio("virtio-mac-swap", "split and packed, in order, one buffer a frame: each returns 20,000 frames of 60 to 1514 bytes, every byte compared", virtio::mac_swap),
     Scenario { name: "virtio-tap", proves: "the same on tap devices, split and packed", long: true, equipment: Equipment::Virtio, run: virtio::tap },
