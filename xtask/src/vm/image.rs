@@ -25,8 +25,8 @@ pub(super) fn build_programs(checkout: &Path) -> Result<Vec<PathBuf>> {
     let build = |what: &[&str]| {
         let mut command = host::cargo(["build", "--quiet", "--release", "--package", "vfwire", "--target", TARGET]);
         command.args(what).arg("--target-dir").arg(&target).env("RUSTFLAGS", "-C target-feature=+crt-static");
-        // Every boot loads the programs; debug information is nine tenths of them.
-        host::run(command.envs([("CARGO_PROFILE_RELEASE_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")]))
+        // Every boot loads the programs; symbols and debug information are nine tenths of them.
+        host::run(command.envs([("CARGO_PROFILE_RELEASE_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_STRIP", "symbols")]))
     };
     let built = target.join(TARGET).join("release");
     build(&["--bin", "vfwire"])?;

@@ -70,7 +70,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "matrix", proves: "MTUs, burst sizes and windows in all combinations, 20,000 frames each", long: true, equipment: Equipment::Pfs, run: traffic::matrix },
     on_virtio("virtio-kernel", "the kernel's own driver bridges pairs of functions of all kinds: their wires and taps carry 20,000 frames each way whole", virtio::kernel),
     on_virtio("virtio-mac-swap", "split and packed, in order, one buffer a frame: each returns 20,000 frames of 60 to 1514 bytes, every byte compared", virtio::mac_swap),
-    Scenario { name: "virtio-tap", proves: "the same on tap devices, split and packed", long: true, equipment: Equipment::Virtio, run: virtio::tap },
+    on_virtio("virtio-tap", "the same on tap devices, split and packed", virtio::tap),
     on_virtio("virtio-jumbo", "MTU 9000: frames of up to 9014 bytes are merged from buffers; longer ones than the MTU are dropped", virtio::jumbo),
     on_virtio("virtio-single", "a device that merges no buffers takes no long frames, and the error says so", virtio::single),
     on_virtio("virtio-filters", "groups, broadcast and promiscuous mode: what was asked for comes through, other frames do not", virtio::filters),
