@@ -42,7 +42,7 @@ const fn on_virtio(name: &'static str, proves: &'static str, run: fn(&mut Lab) -
 /// All scenarios in the order in which they run, one a line.
 #[rustfmt::skip]
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario("judge", "a DMA fault, an unknown register and a lost frame are noticed: what all others rely on", judge::notices),
+    scenario("judge", "a DMA fault, an unknown register, and frames lost from a port that works are noticed: what all others rely on", judge::notices),
     scenario("mac-swap", "one VF returns 20,000 frames of 60 to 1514 bytes at windows 1, 32 and 128, every byte compared", traffic::mac_swap),
     scenario("two-ports", "20,000 frames each way between two wires through two VFs, MACs given by the PF, every byte compared", traffic::two_ports),
     scenario("vlan", "a VLAN that was joined comes through without its tag, one that was left or never joined does not", filters::vlan),

@@ -172,6 +172,21 @@ fn await_events(trouble: &Trouble<'_>, forwarder: &Forwarder, guest: &mut Guest,
     said.with_context(|| format!("{begin} and then {end} were not said"))
 }
 
+/// The account of a port that works, and loses frames nevertheless: those that are longer than its MTU.
+pub(super) fn account_of_lost_frames(lab: &mut Lab) -> Result<Result<()>> {
+    let at = At::Pf(0);
+    let first = Anchor::ask(&mut lab.guest)?;
+    let command = forwarder::command(&[&lab.function(at)], "mac-swap", Trouble::RESET.options);
+    let forwarder = Forwarder::start(&mut lab.guest, &command)?;
+    let stream = Stream { lengths_bytes: 60..=1600, ..swapped(lab, FRAMES_MAX) };
+    let more = |progress: &Progress| until(|| Ok(progress.returned() >= 2 * QUIET));
+    let journal = under_load(&stream, lab.wire(at), more)?;
+    let events = forwarder.events(&mut lab.guest)?;
+    forwarder.stop(&mut lab.guest)?;
+    let clock = Clock::new(first, Anchor::ask(&mut lab.guest)?)?;
+    Ok(account::close(&journal, &account::intervals(&events, &clock)?, clock.error()))
+}
+
 /// What was said from the reset that took longest until the first frame after it.
 fn slowest(events: &[Event]) -> Result<String> {
     let (mut begin, mut found) = (None, (Duration::ZERO, 0..0));
