@@ -72,6 +72,9 @@ pub(crate) struct Options {
     /// in it; `vfwire inspect FILE` reads it
     #[arg(long, value_name = "FILE")]
     pub(super) flight_recorder: Option<PathBuf>,
+    /// Write how it ended, as a JSON object, to this file, which must exist [default: /dev/termination-log, where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(super) termination_log: Option<PathBuf>,
 }
 
 /// What is done with frames.
