@@ -1,78 +1,10 @@
 //! How the command begins and ends in a container: what it is asked to do, what it says, what it leaves, and what memory it takes.
 
+mod running;
+
+use running::{Running, count, folder, json, vfwire};
 use serde_json::Value;
-use std::{
-    fs,
-    io::{BufRead, BufReader, Lines, Read},
-    path::PathBuf,
-    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
-};
-
-/// A folder of this test's own, empty.
-fn folder(name: &str) -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("life-cycle").join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
-
-fn vfwire(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vfwire"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A command that runs, and what it says meanwhile.
-struct Running {
-    child: Child,
-    said: Lines<BufReader<ChildStderr>>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().expect("the command runs");
-        let said = BufReader::new(child.stderr.take().expect("piped")).lines();
-        Self { child, said }
-    }
-
-    /// Waits for a line with these words.
-    fn wait_for(&mut self, words: &str) -> String {
-        let mut before = Vec::new();
-        for line in self.said.by_ref().map_while(Result::ok) {
-            if line.contains(words) {
-                return line;
-            }
-            before.push(line);
-        }
-        panic!("it ended without saying {words:?}: {before:?}")
-    }
-
-    fn signal(&self, name: &str) {
-        let killed = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
-        assert!(killed.expect("kill, of procps: apt-get install procps").success());
-    }
-
-    /// A file of its own in `/proc`.
-    fn proc(&self, name: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).expect("it still runs")
-    }
-
-    /// How it ended, its summary, and what else it said.
-    fn end(mut self) -> (ExitStatus, String, Vec<String>) {
-        let said = self.said.map_while(Result::ok).collect();
-        let mut stdout = String::new();
-        self.child.stdout.take().expect("piped").read_to_string(&mut stdout).expect("UTF-8");
-        (self.child.wait().expect("it ends"), stdout, said)
-    }
-}
-
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-fn count(value: &Value, name: &str) -> u64 {
-    value[name].as_u64().unwrap_or_else(|| panic!("{name} is no count: {value}"))
-}
+use std::{fs, process::Command};
 
 #[test]
 fn asked_to_end_it_accounts_for_every_frame_and_leaves_a_message() {
@@ -82,7 +14,7 @@ fn asked_to_end_it_accounts_for_every_frame_and_leaves_a_message() {
         let path = log.to_str().expect("UTF-8");
         let mut options = vec!["forward", "--duration", "forever", "--json", "--termination-log", path];
         options.extend(["--port", "sim:igbvf,spoofchk=off"].repeat(ports));
-        let mut running = Running::start(vfwire(&options));
+        let mut running = Running::start(&mut vfwire(&options));
         running.wait_for("forwarding");
         running.wait_for("Mframes/s");
         running.signal(signal);
@@ -170,4 +102,47 @@ fn json_logs_are_an_object_a_line_whatever_happens() {
         assert!(said.iter().any(|line| line["event"] == event), "no {event}: {said:?}");
     }
     assert!(said.iter().any(|line| line["message"] == "forwarding" && line["level"] == "info"), "{said:?}");
+}
+
+const MIB: u64 = 1 << 20;
+/// What a default port may have mapped: it then works under a limit of 8 MiB on locked memory, without any capability.
+const DMA_LIMIT: u64 = 6 * MIB;
+const HUGEPAGE: u64 = 2 * MIB;
+/// What one port may have resident, its DMA memory included, which is on normal pages here.
+const RSS_LIMIT_KIB: u64 = 10_000_000 / 1024;
+/// What of it the program itself may take: its code and constants.
+const PROGRAM_LIMIT_KIB: u64 = 5_000_000 / 1024;
+
+#[test]
+fn one_port_fits_the_usual_limit_on_locked_memory() {
+    for port in ["sim:igbvf", "sim:ixgbevf", "sim:virtio-net"] {
+        let output = vfwire(&["forward", "--json", "--duration", "200ms", "--port", port]).output().expect("the command runs");
+        let summary = json(&String::from_utf8_lossy(&output.stdout));
+        let mapped = count(&summary, "dma_mapped_bytes");
+        // 512 + 512 descriptors of 16 bytes at least, and a buffer of 2 KiB for each.
+        assert!(mapped > 1024 * (16 + 2048), "{port}: {mapped}");
+        // On hugepages: the pool, rounded up, and where rings do not fit behind it one page more.
+        assert!(mapped.next_multiple_of(HUGEPAGE) + HUGEPAGE <= DMA_LIMIT, "{port}: {mapped}");
+    }
+}
+
+#[test]
+fn one_port_is_small() {
+    let mut running = Running::start(&mut vfwire(&["forward", "--duration", "forever", "--port", "sim:igbvf,spoofchk=off"]));
+    running.wait_for("Mframes/s");
+    let status = fs::read_to_string(format!("/proc/{}/status", running.id())).expect("it runs");
+    let kib = |field: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_else(|| panic!("no {field}: {status}"));
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+    };
+    println!("VmHWM {} KiB, RssAnon {} KiB, RssFile {} KiB", kib("VmHWM:"), kib("RssAnon:"), kib("RssFile:"));
+    // The simulated machine included.
+    assert!(kib("RssAnon:") + kib("RssShmem:") <= RSS_LIMIT_KIB - PROGRAM_LIMIT_KIB, "{status}");
+    if cfg!(not(debug_assertions)) {
+        // The most that it ever was. A program that is not optimised is too large by itself.
+        assert!(kib("VmHWM:") <= RSS_LIMIT_KIB && kib("RssFile:") <= PROGRAM_LIMIT_KIB, "{status}");
+    }
+    assert_eq!((kib("VmLck:"), kib("VmSwap:")), (0, 0), "only VFIO locks memory, for a real port");
+    running.signal("TERM");
+    assert_eq!(running.end().0.code(), Some(0));
 }

@@ -10,6 +10,7 @@ use super::{
     options::Options,
     ports::{self, Ports},
     print,
+    sandbox::Sandbox,
     summary::{self, Summary, Taken},
     termination::{Message, TerminationLog},
     watch::Watch,
@@ -32,7 +33,8 @@ fn recorded(options: &Options, life: &mut Life, summary: &mut Option<Summary>) -
     options.check()?;
     let mut host = Host::with_pages(options.pages());
     let mut flight = FlightFile::open(options.flight_recorder.clone(), host.flight_recorder())?;
-    let result = forward(options, &mut host, &mut flight, life, summary);
+    let sandbox = Sandbox::new(!options.no_sandbox);
+    let result = forward(options, (&mut host, &mut flight, sandbox), life, summary).map_err(|failure| sandbox.hint(failure));
     // The ports are closed by now, which is in it, too.
     let written = flight.write();
     result.and_then(|ended_by| written.map(|()| ended_by))
@@ -40,8 +42,7 @@ fn recorded(options: &Options, life: &mut Life, summary: &mut Option<Summary>) -
 
 fn forward(
     options: &Options,
-    host: &mut Host,
-    flight: &mut FlightFile,
+    (host, flight, sandbox): (&mut Host, &mut FlightFile, Sandbox),
     life: &mut Life,
     summed_up: &mut Option<Summary>,
 ) -> Result<&'static str, Failure> {
@@ -53,9 +54,15 @@ fn forward(
         console.warn(&note);
     }
 
+    // Before the thread of the simulated devices starts; a real port is opened and its memory mapped first.
+    if options.is_simulated() {
+        sandbox.drop_capabilities()?;
+    }
     let Ports { mut started, lanes, pool } = ports::start(options, host, &mut console)?;
+    sandbox.drop_capabilities()?;
     let readers: Vec<_> = lanes.iter().map(vfwire::forward::Lane::reader).collect();
     let workers = Workers::start(lanes, &pool, options.mode, &places)?;
+    sandbox.close()?;
     let start = Instant::now();
     life.forwards(&mut console);
     let in_resets = host.resetting();

@@ -15,6 +15,7 @@ mod log;
 mod notice;
 mod options;
 mod ports;
+mod sandbox;
 mod summary;
 mod termination;
 mod watch;

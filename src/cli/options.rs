@@ -75,6 +75,9 @@ pub(crate) struct Options {
     /// Write how it ended, as a JSON object, to this file, which must exist [default: /dev/termination-log, where it exists]
     #[arg(long, value_name = "FILE")]
     pub(super) termination_log: Option<PathBuf>,
+    /// Keep capabilities and system calls that forwarding does not need
+    #[arg(long)]
+    pub(super) no_sandbox: bool,
 }
 
 /// What is done with frames.
@@ -127,6 +130,11 @@ impl Options {
             return Err(Failure::usage(format!("--multicast {mac} is no multicast address: its first byte must be odd")));
         }
         Ok(())
+    }
+
+    /// Whether no port needs a privilege: simulated ones need none.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.ports.iter().all(|port| matches!(port, Address::Sim(_)))
     }
 
     pub(super) fn intent(&self) -> Intent {
