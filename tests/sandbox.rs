@@ -76,10 +76,10 @@ fn it_listens_to_nobody_and_writes_no_file() {
         let mut running = Running::start(&mut command);
         running.wait_for("Mframes/s");
         let open = fs::read_dir(format!("/proc/{}/fd", running.id())).expect("it runs");
-        let mut open: Vec<_> = open.filter_map(|entry| Some(fs::read_link(entry.ok()?.path()).ok()?.display().to_string())).collect();
-        open.sort();
-        let others: Vec<_> = open.iter().filter(|name| !name.starts_with("pipe:") && *name != "/dev/null").collect();
-        assert!(open.len() == 3 && others.is_empty(), "{open:?}");
+        let open: Vec<_> = open.filter_map(|entry| Some(fs::read_link(entry.ok()?.path()).ok()?.display().to_string())).collect();
+        // What it was given, and nothing of its own.
+        let is_given = |name: &String| name.starts_with("pipe:") || name == "/dev/null";
+        assert!(open.len() >= 3 && open.iter().all(is_given), "{open:?}");
         running.signal("TERM");
         let (status, _, said) = running.end();
         assert_eq!(status.code(), Some(0), "{said:?}");
@@ -111,7 +111,7 @@ fn ports_recover_in_the_sandbox_and_the_recorder_is_written() {
 /// Set for a process of its own, to the stage of its worker.
 const STAGE: &str = "VFWIRE_TEST_STAGE";
 /// What the worker of that process must forward.
-const FRAMES: u64 = 100_000;
+const FRAMES: u64 = 20_000;
 
 /// Exchanges addresses, and asks the system for a trifle at each burst.
 struct Asking;

@@ -142,7 +142,7 @@ impl Options {
 
     /// Whether no port needs a privilege: simulated ones need none.
     pub(super) fn is_simulated(&self) -> bool {
-        self.ports.iter().all(|port| matches!(port, Address::Sim(_)))
+        self.ports().iter().all(|port| matches!(port, Address::Sim(_)))
     }
 
     pub(super) fn intent(&self) -> Intent {
