@@ -68,7 +68,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("list", "shows every function, the one that can be driven, and why the others cannot", refusals::list),
     scenario("bad-input", "each mistake has its exit code and an error that says what to do, and leaves the VF usable", refusals::bad_input),
     Scenario { name: "matrix", proves: "MTUs, burst sizes and windows in all combinations, 20,000 frames each", long: true, equipment: Equipment::Pfs, run: traffic::matrix },
-    on_virtio("virtio-kernel", "the kernel's own driver bridges pairs of functions of all kinds: their wires and taps carry 20,000 frames each way whole", virtio::kernel),
+    on_virtio("virtio-kernel", "the kernel's own driver bridges pairs of functions of all kinds: their wires and taps carry 5,000 frames each way whole", virtio::kernel),
     on_virtio("virtio-mac-swap", "split and packed, in order, one buffer a frame: each returns 20,000 frames of 60 to 1514 bytes, every byte compared", virtio::mac_swap),
     on_virtio("virtio-tap", "the same on tap devices, split and packed", virtio::tap),
     on_virtio("virtio-jumbo", "MTU 9000: frames of up to 9014 bytes are merged from buffers; longer ones than the MTU are dropped", virtio::jumbo),
