@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
-use vfwire_core::{error::PortError, port::PortInfo};
+use vfwire_core::{clock, error::PortError, port::PortInfo};
 use vfwire_spec::pci::PciId;
 
 /// Ports of a flight recorder that are remembered. Those beyond are the oldest ones, most likely closed.
@@ -34,12 +34,12 @@ impl Recorder {
     /// The recorder of a function.
     pub fn new(address: &str, id: PciId) -> Self {
         let port = PortName { address: one_line(address), driver: String::new(), id };
-        Self(Arc::new(Inner { opened: Instant::now(), held: Mutex::new(Held { port, ring: Ring::default() }) }))
+        Self(Arc::new(Inner { opened: clock::now(), held: Mutex::new(Held { port, ring: Ring::default() }) }))
     }
 
     /// Nanoseconds since the function was opened.
     pub(crate) fn now_ns(&self) -> u64 {
-        u64::try_from(self.0.opened.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(clock::now().saturating_duration_since(self.0.opened).as_nanos()).unwrap_or(u64::MAX)
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use super::guest::Guest;
 
 /// Most questions at one time.
-const QUESTIONS: u32 = 24;
+const QUESTIONS: u32 = 12;
 /// A doubt that is small enough to ask no more.
 const GOOD: Duration = Duration::from_millis(15);
 

@@ -68,23 +68,16 @@ pub(super) fn two_ports(lab: &mut Lab) -> Result<()> {
 pub(super) fn both_ways(lab: &mut Lab, ends: [(At, Mac); 2]) -> Result<()> {
     let functions = ends.map(|(at, _)| lab.function(at));
     let forwarder = Forwarder::start(&mut lab.guest, &forwarder::command(&functions.each_ref(), "io", ""))?;
-    exchange_both_ways(lab, ends, 1514)?;
+    exchange_both_ways(lab, ends, FRAMES)?;
     let summary = forwarder.stop(&mut lab.guest)?;
     let frames = u64::from(FRAMES);
     (0..2).try_for_each(|port| summary.expect_frames(port, frames, frames))
 }
 
 /// Both directions at once, so that each queue pair receives and transmits.
-pub(super) fn exchange_both_ways(lab: &mut Lab, [(a, mac_a), (b, mac_b)]: [(At, Mac); 2], longest: usize) -> Result<()> {
-    let mut stream = |to, from| Stream {
-        id: lab.next_stream(),
-        frames: FRAMES,
-        lengths_bytes: 60..=longest,
-        to,
-        from,
-        tag: None,
-        change: Change::Nothing,
-    };
+pub(super) fn exchange_both_ways(lab: &mut Lab, [(a, mac_a), (b, mac_b)]: [(At, Mac); 2], frames: u32) -> Result<()> {
+    let mut stream =
+        |to, from| Stream { id: lab.next_stream(), frames, lengths_bytes: 60..=1514, to, from, tag: None, change: Change::Nothing };
     let (there, back) = (stream(mac_a, HOST_A), stream(mac_b, HOST_B));
     let (wire_a, wire_b) = (lab.wire(a), lab.wire(b));
     std::thread::scope(|scope| {
