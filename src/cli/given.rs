@@ -55,7 +55,7 @@ impl Given {
         let environment = look(wanted, root);
         let vfs = if wanted.ports.is_empty() {
             let of_networks = environment.choose(&wanted.networks, usize::MAX).map(|vfs| vfs.into_iter().cloned().collect());
-            of_networks.unwrap_or_else(|_| environment.vfs.clone())
+            of_networks.unwrap_or_else(|_| environment.vfs.iter().filter(|vf| vf.is_network()).cloned().collect())
         } else {
             wanted.ports.iter().filter_map(|port| named(root, &environment, port)).collect()
         };
@@ -85,6 +85,7 @@ impl Given {
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes: Vec<_> = self.vfs.iter().map(|vf| self.note(vf)).collect();
         if self.environment.pod.is_some() && !self.vfs.is_empty() {
+            notes.extend(self.environment.annotation.iter().map(|problem| format!("warning: {problem}")));
             notes.extend(doctor::cpu_warnings(&self.environment, &self.vfs));
         }
         notes

@@ -48,6 +48,20 @@ pub enum PodError {
          pod's spec, such as `resources.limits: {{intel.com/vf_vfio: \"1\"}}`"
     )]
     NoVf,
+    /// Something else was granted.
+    #[error(
+        "{granted} grants {address} alone, which is no network function: {source_of} is `{class:#08x}`, expected `0x02....`; ask for a VF as well"
+    )]
+    NoNetworkFunction {
+        /// What was granted.
+        address: PciAddress,
+        /// By whom.
+        granted: Source,
+        /// Where its class stands.
+        source_of: Source,
+        /// Its class code, 24 bits.
+        class: u32,
+    },
     /// More than one answer.
     #[error("{what}: {}; choose with {choose}", candidates.join("; "))]
     Ambiguous {

@@ -68,6 +68,8 @@ pub struct Environment {
     pub problems: Vec<PodError>,
     /// The pod's networks, as far as the annotation shows them yet.
     pub networks: Vec<Network>,
+    /// Why the annotation cannot be read. It matters to those alone who name a network.
+    pub annotation: Option<PodError>,
     /// The network attachment definition that a DRA claim names.
     pub claimed_network: Option<Fact<String>>,
     /// Its hugepages.
@@ -84,13 +86,13 @@ pub fn discover(root: &Root) -> Environment {
         Ok(networks) => (networks, None),
         Err(problem) => (Vec::new(), Some(problem)),
     };
-    let (vfs, mut problems) = vfs::vfs(root, &networks);
-    problems.extend(annotation);
+    let (vfs, problems) = vfs::vfs(root, &networks);
     Environment {
         pod: pod(root),
         vfs,
         problems,
         networks,
+        annotation,
         claimed_network: dra::network_name(root),
         hugepages: Hugepages::of(root),
         cpus: Cpus::of(root),
@@ -105,7 +107,10 @@ impl Environment {
     /// # Errors
     /// [`PodError`]: the first thing that cannot be read, or why no VF, or more than one, is meant, with the candidates.
     pub fn choose(&self, networks: &[String], most: usize) -> Result<Vec<&Vf>, PodError> {
-        vfs::choose((&self.vfs, &self.problems), (&self.networks, ANNOTATIONS), networks, most)
+        match &self.annotation {
+            Some(problem) if !networks.is_empty() => Err(problem.clone()),
+            _ => vfs::choose((&self.vfs, &self.problems), (&self.networks, ANNOTATIONS), networks, most),
+        }
     }
 }
 

@@ -143,7 +143,8 @@ fn ip_of(value: &Value) -> Option<IpAddr> {
 
 fn mac_of(text: &str) -> Option<String> {
     let byte = |byte: &str| byte.len() == 2 && byte.bytes().all(|digit| digit.is_ascii_hexdigit());
-    (text.split(':').count() == 6 && text.split(':').all(byte)).then(|| text.to_ascii_lowercase())
+    // Other links than Ethernet's have longer ones: 20 bytes of InfiniBand.
+    (text.split(':').count() >= 6 && text.split(':').all(byte)).then(|| text.to_ascii_lowercase())
 }
 
 /// Undoes Go's `strconv.Quote`.

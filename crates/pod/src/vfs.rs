@@ -35,6 +35,8 @@ pub struct Vf {
     pub container_node: Fact<PathBuf>,
     /// What a VF asks for whose PF is bound to vfio-pci too.
     pub token: Option<Fact<String>>,
+    /// Its class code, 24 bits, where sysfs shows it: device plugins grant accelerators too.
+    pub class: Option<Fact<u32>>,
     /// Its NUMA node, where somebody names one.
     pub numa_node: Option<Fact<u32>>,
     /// The networks that it was given for.
@@ -64,9 +66,15 @@ impl Vf {
             nodes: vfio_nodes::nodes(root, address, named),
             container_node: container_node.unwrap_or_else(|| vfio_nodes::container_node(root, address)),
             token: grants.iter().find_map(|grant| grant.token.clone()),
+            class: class(root, address),
             numa_node: numa::of_function(root, address).or_else(|| grants.iter().find_map(|grant| grant.numa_node.clone())),
             networks: networks.iter().filter(|network| network.address == Some(address)).cloned().collect(),
         }
+    }
+
+    /// Whether it is a network function, as far as is known.
+    pub fn is_network(&self) -> bool {
+        self.class.as_ref().is_none_or(|class| class.value >> 16 == BASE_CLASS_NETWORK)
     }
 
     /// The node that was promised and is not there.
@@ -86,6 +94,15 @@ impl Vf {
         let granted: Vec<_> = self.granted.iter().map(|resource| resource.source.to_string()).collect();
         format!("{}{networks} ({})", self.address, granted.join(", "))
     }
+}
+
+/// Base class of network controllers, the top 8 of 24 bits (PCI Code and ID Assignment, 1.3).
+const BASE_CLASS_NETWORK: u32 = 0x02;
+
+fn class(root: &Root, address: PciAddress) -> Option<Fact<u32>> {
+    let path = format!("{}/class", vfio_nodes::folder(address));
+    let code = u32::from_str_radix(root.word(&path)?.strip_prefix("0x")?, 16).ok()?;
+    Some(Fact::new(code, Source::file(path)))
 }
 
 /// The VFs of a container, in the order of their addresses, and what cannot be read of them.
@@ -118,16 +135,25 @@ pub(crate) fn choose<'a>(
     Ok(chosen)
 }
 
-fn only_resource(vfs: &[Vf], most: usize) -> Result<Vec<&Vf>, PodError> {
-    let Some(first) = vfs.first() else { return Err(PodError::NoVf) };
+fn only_resource(all: &[Vf], most: usize) -> Result<Vec<&Vf>, PodError> {
+    let vfs: Vec<&Vf> = all.iter().filter(|vf| vf.is_network()).collect();
+    let Some(first) = vfs.first() else {
+        let other = all.iter().find_map(|vf| Some((vf, vf.class.clone()?)));
+        return Err(other.map_or(PodError::NoVf, |(vf, class)| PodError::NoNetworkFunction {
+            address: vf.address,
+            granted: vf.granted[0].source.clone(),
+            source_of: class.source,
+            class: class.value,
+        }));
+    };
     // One that two agents grant is one resource, whatever they call it.
-    let same = |vf: &Vf| vf.granted.iter().any(|resource| first.granted.iter().any(|other| other.value == resource.value));
+    let same = |vf: &&Vf| vf.granted.iter().any(|resource| first.granted.iter().any(|other| other.value == resource.value));
     if vfs.iter().all(same) && vfs.len() <= most {
-        return Ok(vfs.iter().collect());
+        return Ok(vfs);
     }
     let what = format!("this container was granted {} VFs, and up to {most} of one resource are taken unasked", vfs.len());
     let choose = "--network NAME or --port ADDRESS".to_owned();
-    Err(PodError::Ambiguous { what, candidates: vfs.iter().map(Vf::describe).collect(), choose })
+    Err(PodError::Ambiguous { what, candidates: vfs.iter().map(|vf| vf.describe()).collect(), choose })
 }
 
 fn of_network<'a>(vfs: &'a [Vf], (networks, looked_in): (&[Network], &str), name: &str) -> Result<&'a Vf, PodError> {

@@ -294,6 +294,16 @@ fn an_address_that_is_not_ours_is_named_with_those_that_are() {
 }
 
 #[test]
+fn an_accelerator_is_no_candidate() {
+    let given = given("accelerator");
+    assert_eq!(given.vfs.len(), 2);
+    assert_eq!(addresses(&given.choose(&[], 1).expect("the VF")), ["0000:3b:02.6"]);
+    let alone: Vec<_> = variables("accelerator").into_iter().filter(|(name, _)| name.contains("FEC")).collect();
+    let text = refusal(&discover(&Root::at(fixture("accelerator").join("root"), alone)), &[], 1);
+    says(&text, &["PCIDEVICE_INTEL_COM_FEC grants 0000:b1:00.1", "/sys/bus/pci/devices/0000:b1:00.1/class is `0x120001`"]);
+}
+
+#[test]
 fn a_long_value_is_shown_in_part_and_without_control_characters() {
     let value = format!("\u{1b}[2J{}", "é".repeat(5000));
     let text = refusal(&with("plugin-cgroup2", &[("PCIDEVICE_INTEL_COM_VF_VFIO", &value)]), &[], 1);
@@ -379,7 +389,9 @@ fn an_annotation_that_cannot_be_read_is_an_error() {
         (&STATUS.replace("\\\"}", "\\\",\\\"device-info\\\":{\\\"pci\\\":{\\\"pci-address\\\":\\\"eth0\\\"}}}"), "`pci-address`"),
     ] {
         let folder = Folder::with_annotations("malformed", text);
-        let said = refusal(&discover(&folder.root()), &[], 1);
+        let given = discover(&folder.root());
+        let said = refusal(&given, &["b"], 1);
+        assert!(given.choose(&[], 1).is_ok(), "who names no network does not need it");
         says(&said, &["/etc/podnetinfo/annotations, line", expected]);
     }
 }

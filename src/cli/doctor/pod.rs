@@ -41,6 +41,7 @@ fn vf(context: &Context) -> Check {
             Check::skipped(ID, "no VF is named: give --port, after `vfwire list`; `vfwire forward` runs a simulated pair here")
         }
         Err(PodError::NoVf) => Check::failure(ID, "no VF was granted", ASK_FOR_A_VF),
+        Err(error @ PodError::NoNetworkFunction { .. }) => Check::failure(ID, error.to_string(), ASK_FOR_A_VF),
         Err(error @ PodError::Ambiguous { .. }) => {
             Check::warning(ID, error.to_string(), "give vfwire `--network NAME` in the container's `args`")
         }
@@ -72,6 +73,12 @@ fn remedy(error: &PodError) -> String {
 fn network(context: &Context) -> Check {
     const ID: &str = "pod.network";
     let environment = context.environment;
+    if let Some(problem) = &environment.annotation {
+        let remedy = "delete the pod, so that Multus writes its annotation anew; or name the VF: `args: [forward, --port, ADDRESS]`";
+        let wanted = !context.wanted.networks.is_empty();
+        let found = problem.to_string();
+        return if wanted { Check::failure(ID, found, remedy) } else { Check::warning(ID, found, remedy) };
+    }
     let refused = environment.choose(&context.wanted.networks, options::PORTS_MAX).err().filter(|_| context.wanted.ports.is_empty());
     match refused {
         Some(error @ (PodError::NoSuchNetwork { .. } | PodError::NoFunction { .. })) => {

@@ -94,6 +94,9 @@ fn what_was_granted_and_cannot_be_used_is_a_failure() {
     is(&of("plugin-cgroup2", &[], &named("0000:3b:02.0")), "pod.vf", Verdict::Warning, &["--port 0000:3b:02.0 is none", "0000:3b:02.6"]);
     is(&of("plugin-cgroup2", &[], &named("0000:3b:02.6")), "pod.vf", Verdict::Ok, &["named: 0000:3b:02.6"]);
     is(&of("two-resources", &[], &network("left")), "pod.vf", Verdict::Ok, &["0000:3b:02.1"]);
+    is(&of("accelerator", &[], &any), "pod.vf", Verdict::Ok, &["0000:3b:02.6"]);
+    is(&of("accelerator", &[], &any), "pod.network", Verdict::Warning, &["/etc/podnetinfo/annotations, line 1", "Multus"]);
+    is(&of("accelerator", &[], &network("x")), "pod.network", Verdict::Failure, &["/etc/podnetinfo/annotations, line 1", "--port"]);
     is(&of("two-resources", &[], &network("up")), "pod.network", Verdict::Failure, &["--network up", "default/left", "annotations:"]);
     is(&of("stale-annotation", &[], &network("vf-net")), "pod.network", Verdict::Failure, &["stale", "delete the pod"]);
     is(
