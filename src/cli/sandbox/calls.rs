@@ -72,7 +72,7 @@ const ALLOWED: &[(c_long, Only)] = &[
 
 /// What the kernel runs at each system call.
 pub(super) fn filter() -> Result<BpfProgram, BackendError> {
-    let rules = ALLOWED.iter().map(|(call, only)| Ok((i64::from(*call), only.rules()?))).collect::<Result<_, BackendError>>()?;
+    let rules = ALLOWED.iter().map(|(call, only)| Ok((*call, only.rules()?))).collect::<Result<_, BackendError>>()?;
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, refuse, SeccompAction::Allow, ARCH.try_into()?)?.try_into()
 }
