@@ -12,7 +12,7 @@ fn asked_to_end_it_accounts_for_every_frame_and_leaves_a_message() {
         let log = folder(signal).join("termination-log");
         fs::write(&log, "what was there before ".repeat(200)).expect("a file");
         let path = log.to_str().expect("UTF-8");
-        let mut options = vec!["forward", "--duration", "forever", "--json", "--termination-log", path];
+        let mut options = vec!["forward", "--duration", "120s", "--json", "--termination-log", path];
         options.extend(["--port", "sim:igbvf,spoofchk=off"].repeat(ports));
         let mut running = Running::start(&mut vfwire(&options));
         running.wait_for("forwarding");
@@ -29,6 +29,10 @@ fn asked_to_end_it_accounts_for_every_frame_and_leaves_a_message() {
             assert!(count(from, "rx_frames") > 0, "{summary}");
             assert_eq!(count(from, "rx_frames"), count(to, "tx_frames") + count(to, "tx_dropped"), "{summary}");
         }
+
+        let (forwarding, first) = (count(&summary, "start_to_forwarding_us"), count(&summary, "start_to_first_frame_us"));
+        assert!(0 < forwarding && forwarding <= first, "{summary}");
+        assert_eq!(summary["start_in_resets_us"], 0, "nothing here is the kernel's to reset");
 
         let message = json(&fs::read_to_string(&log).expect("a message"));
         assert_eq!((&message["verdict"], &message["exit_code"]), (&"ok".into(), &0.into()));
@@ -128,7 +132,7 @@ fn one_port_fits_the_usual_limit_on_locked_memory() {
 
 #[test]
 fn one_port_is_small() {
-    let mut running = Running::start(&mut vfwire(&["forward", "--duration", "forever", "--port", "sim:igbvf,spoofchk=off"]));
+    let mut running = Running::start(&mut vfwire(&["forward", "--duration", "120s", "--port", "sim:igbvf,spoofchk=off"]));
     running.wait_for("Mframes/s");
     let status = fs::read_to_string(format!("/proc/{}/status", running.id())).expect("it runs");
     let kib = |field: &str| -> u64 {

@@ -21,7 +21,7 @@ use vfwire::{
 const PAIR: [&str; 4] = ["--port", "sim:igbvf,spoofchk=off", "--port", "sim:ixgbevf,spoofchk=off"];
 
 fn forward(options: &[&str]) -> Running {
-    let mut running = Running::start(vfwire(&["forward", "--json", "--duration", "forever"]).args(options));
+    let mut running = Running::start(vfwire(&["forward", "--json", "--duration", "120s"]).args(options));
     running.wait_for("forwarding");
     running
 }
@@ -70,7 +70,7 @@ fn it_listens_to_nobody_and_writes_no_file() {
     for sandbox in [&[][..], &["--no-sandbox"]] {
         // Files cannot grow beyond 0 bytes: whoever writes one gets SIGXFSZ.
         let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -f 0; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_vfwire"), "forward", "--duration", "forever"]);
+        command.args(["-c", "ulimit -f 0; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_vfwire"), "forward", "--duration", "120s"]);
         command.args(PAIR).args(sandbox).current_dir(&folder).env("HOME", &folder).env("TMPDIR", &folder);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut running = Running::start(&mut command);

@@ -58,10 +58,18 @@ impl Running {
 
     /// How it ended, its summary, and what else it said.
     pub(crate) fn end(mut self) -> (ExitStatus, String, Vec<String>) {
-        let said = self.said.map_while(Result::ok).collect();
+        let said = self.said.by_ref().map_while(Result::ok).collect();
         let mut stdout = String::new();
         self.child.stdout.take().expect("piped").read_to_string(&mut stdout).expect("UTF-8");
         (self.child.wait().expect("it ends"), stdout, said)
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails leaves nothing behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
