@@ -333,6 +333,85 @@ fn help_and_the_first_line_speak_of_spoofchk() {
     assert!(said.lines().next().is_some_and(|line| line.contains("spoofchk")), "{said}");
 }
 
+/// Runs a command as a pod that was given these variables.
+fn in_pod(arguments: &str, variables: &[(&str, &str)]) -> Output {
+    vfwire(arguments).envs(variables.iter().copied()).output().expect("the command runs")
+}
+
+#[test]
+fn in_a_pod_no_port_is_named_and_what_is_wrong_shows_variable_and_value() {
+    const LIST: (&str, &str) = ("PCIDEVICE_EXAMPLE_COM_VF-VFIO", "ffff:ff:1f.7");
+    const INFO: &str = "PCIDEVICE_EXAMPLE_COM_VF-VFIO_INFO";
+    for (variables, code, words) in [
+        (&[LIST][..], 1, &["granted", "PCIDEVICE_EXAMPLE_COM_VF-VFIO", "no PCI function ffff:ff:1f.7"][..]),
+        (&[("PCIDEVICE_A", "eth0")], 1, &["PCIDEVICE_A: `eth0`", "expected PCI addresses"]),
+        (&[LIST, (INFO, "{\"ffff")], 1, &[INFO, "`{\"ffff`", "expected a JSON object"]),
+        (&[LIST, (INFO, "{\"ffff:ff:1f.6\":{}}")], 1, &["`ffff:ff:1f.6` was not granted", "which is `ffff:ff:1f.7`"]),
+        (&[LIST, (INFO, "{\"ffff:ff:1f.7\":{\"vfio\":{\"dev-mount\":\"/dev/vfio/no\"}}}")], 1, &[INFO, "`/dev/vfio/no`", "ffff:ff:1f.7"]),
+        (&[LIST, ("PCIDEVICE_B", "ffff:ff:1f.6")], 2, &["ffff:ff:1f.7 (environment", "PCIDEVICE_B", "--network"]),
+        (&[("KUBERNETES_SERVICE_HOST", "10.96.0.1")], 1, &["no VF", "resources.limits", "sim:igbvf"]),
+    ] {
+        let output = in_pod("forward --duration 1s", variables);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{variables:?}: {said}");
+        assert!(output.stdout.is_empty() && !said.contains("panicked") && !said.contains("simulated"), "{variables:?}: {said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "{variables:?} does not say {word:?}: {said}"));
+    }
+    refused("forward --network vf-net", 2, &["--network vf-net", "/etc/podnetinfo/annotations"]);
+    refused("forward --network vf-net --port sim:igbvf", 2, &["--network", "--port"]);
+}
+
+#[test]
+fn in_a_pod_a_simulated_port_polls_on_the_pods_cpus() {
+    let output = in_pod("forward --duration 300ms --port sim:igbvf --workers 2", &[("PCIDEVICE_A", "ffff:ff:1f.7")]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let mut cpus = cpus();
+    cpus.reverse();
+    let first = cpus[0];
+    assert!(said.contains(&format!("2 workers, on CPUs {first},")) || said.contains("2 workers poll on 1 CPUs"), "{said}");
+}
+
+/// The verdicts of `vfwire doctor --json`, by id.
+fn verdicts(output: &Output) -> (Value, std::collections::BTreeMap<String, String>) {
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stderr(output)));
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let by_id = report["checks"].as_array().expect("checks").iter().map(|check| (text(&check["id"]), text(&check["verdict"]))).collect();
+    (report, by_id)
+}
+
+#[test]
+fn doctor_says_what_there_is_where_there_is_no_vf() {
+    let output = run("doctor --json");
+    let (report, verdicts) = verdicts(&output);
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    assert_eq!((&report["schema"], &report["pod"]), (&1.into(), &Value::Null));
+    assert_eq!((verdicts["pod.vf"].as_str(), verdicts["sim.forward"].as_str()), ("skipped", "ok"), "{report}");
+    assert!(!verdicts.contains_key("vfio.open"), "{report}");
+    let text = run("doctor");
+    let shown = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert_eq!(shown.lines().filter(|line| !line.starts_with("  ")).count(), verdicts.len() + 1, "a line a check, and the sum: {shown}");
+    assert!(shown.lines().last().is_some_and(|line| line.starts_with("doctor: ") && line.contains(" 0 failures")), "{shown}");
+}
+
+#[test]
+fn doctor_fails_where_something_is_missing_and_names_the_remedy() {
+    for arguments in ["doctor --json", "doctor --json --port ffff:ff:1f.7"] {
+        let output = in_pod(arguments, &[("PCIDEVICE_A", "ffff:ff:1f.7")]);
+        let (report, verdicts) = verdicts(&output);
+        assert_eq!((output.status.code(), &report["verdict"]), (Some(1), &"failure".into()), "{report}");
+        assert_eq!((verdicts["vfio.function"].as_str(), verdicts["vfio.open"].as_str()), ("failure", "skipped"), "{report}");
+        for check in report["checks"].as_array().expect("checks") {
+            let bad = ["warning", "failure"].contains(&check["verdict"].as_str().expect("a verdict"));
+            assert!(!bad || check["remedy"].as_str().is_some_and(|remedy| remedy.len() > 10), "{check}");
+        }
+    }
+    let none = in_pod("doctor --json", &[("KUBERNETES_SERVICE_HOST", "10.96.0.1")]);
+    assert_eq!((none.status.code(), verdicts(&none).1["pod.vf"].as_str()), (Some(1), "failure"));
+    refused("doctor --port sim:igbvf", 2, &["sim:igbvf", "simulated"]);
+    refused("doctor --port eth0", 2, &["eth0"]);
+}
+
 #[test]
 fn list_prints_functions_or_that_there_are_none() {
     let json = run("list --json");

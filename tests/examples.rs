@@ -50,7 +50,7 @@ fn tso_sends_a_super_frame() {
 }
 
 /// What `cargo xtask` runs, because it needs more than this machine: a guest with VFs, a device to measure on, minutes.
-const RUN_BY_XTASK: [&str; 3] = ["echo", "peer_bench", "soak"];
+const RUN_BY_XTASK: [&str; 4] = ["echo", "peer_bench", "soak", "vlans"];
 
 #[test]
 fn every_example_is_run() {

@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use vfwire_core::{
     burst::Burst,
     bus::{BusEvent, PciFunction},
-    clock::SimulatedTime,
+    clock::{self, SimulatedTime},
     event::PortEvent,
     meta::{L4, TxOffload},
     packet::Packet,
@@ -28,6 +28,8 @@ use vfwire_spec::net::MacAddr;
 
 /// Most steps of a script: a run ends.
 const STEPS_MAX: usize = 200;
+/// Between two looks, as far as the driver's waits are shortened for a fuzzer (a hundredth).
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// Most looks at a port in one step.
 const LOOKS_MAX: usize = 8;
 
@@ -254,6 +256,7 @@ impl<S: Subject> Life<S> {
 
     fn look_after(&mut self) {
         let Some(port) = &mut self.port else { return };
+        clock::pause(LOOK_EVERY);
         for _ in 0..LOOKS_MAX {
             match port.poll_control() {
                 Ok(Some(event)) => {

@@ -12,6 +12,13 @@ use vfwire_core::{
 /// Most buffers that a frame spans.
 const SEGMENTS_MAX: usize = 256;
 
+/// After which events of a port end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Failed,
+    Removed,
+}
+
 /// The books of one port.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -20,8 +27,8 @@ pub struct Ledger {
     last: PortStats,
     link_up: bool,
     resetting: bool,
-    /// Nothing may follow.
-    ended: Option<&'static str>,
+    /// Nothing may follow but, after a failure, the removal.
+    ended: Option<End>,
 }
 
 impl Ledger {
@@ -51,14 +58,15 @@ impl Ledger {
 
     /// The port said something.
     pub fn event(&mut self, event: &PortEvent) {
-        assert_eq!(self.ended, None, "{event:?} after the end");
+        let may_come = self.ended.is_none_or(|end| end == End::Failed && matches!(event, PortEvent::Removed { .. }));
+        assert!(may_come, "{event:?} after {:?}", self.ended);
         match event {
             PortEvent::LinkUp { .. } => assert!(!std::mem::replace(&mut self.link_up, true), "the link was up before"),
             PortEvent::LinkDown => assert!(std::mem::replace(&mut self.link_up, false), "the link was down before"),
             PortEvent::ResetStarted { .. } => assert!(!std::mem::replace(&mut self.resetting, true), "a reset in a reset"),
             PortEvent::Recovered { .. } => assert!(std::mem::replace(&mut self.resetting, false), "recovered from nothing"),
-            PortEvent::Failed { .. } => self.ended = Some("failed"),
-            PortEvent::Removed { .. } => self.ended = Some("removed"),
+            PortEvent::Failed { .. } => self.ended = Some(End::Failed),
+            PortEvent::Removed { .. } => self.ended = Some(End::Removed),
             _ => {}
         }
     }
@@ -66,7 +74,7 @@ impl Ledger {
     /// The port was stopped, by whom ever.
     pub fn stopped(&mut self) {
         (self.link_up, self.resetting) = (false, false);
-        if self.ended != Some("removed") {
+        if self.ended != Some(End::Removed) {
             self.ended = None;
         }
     }

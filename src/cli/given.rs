@@ -6,7 +6,7 @@
 use super::{Failure, doctor};
 use std::time::Duration;
 use vfwire::{Address, Grant, Host, HugepageChoice, PciAddress};
-use vfwire_pod::{Environment, NodeKind, PodError, Root, Vf, await_networks, discover};
+use vfwire_pod::{Environment, NodeKind, PodError, Root, Source, Vf, await_networks, discover};
 
 /// How long the annotation of a network that is named may take to appear.
 const ANNOTATION_LIMIT: Duration = Duration::from_secs(5);
@@ -92,10 +92,12 @@ impl Given {
 
     fn note(&self, vf: &Vf) -> String {
         let granted: Vec<_> = vf.granted.iter().map(ToString::to_string).collect();
+        let named = vf.granted.iter().all(|granted| matches!(granted.source, Source::Option(_)));
+        let granted = if named { "named by --port".to_owned() } else { format!("granted as {}", granted.join(", ")) };
         let networks: Vec<_> = vf.networks.iter().map(|network| format!("; network {} ({})", network.name, network.source)).collect();
         let ours = self.environment.vfs.iter().any(|ours| ours.address == vf.address) || self.environment.vfs.is_empty();
         let foreign = if ours { String::new() } else { format!("; it is none of those granted: {}", addresses(&self.environment.vfs)) };
-        format!("{}: {}{}{foreign}", vf.address, granted.join(", "), networks.concat())
+        format!("{}: {granted}{}{foreign}", vf.address, networks.concat())
     }
 }
 
@@ -142,5 +144,81 @@ impl From<PodError> for Failure {
             PodError::NoVf => Self::failed(format!("{error}; `--port sim:igbvf` runs without one")),
             _ => Self::failed(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn root(fixture: &str) -> Root {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("crates/pod/tests/fixtures").join(fixture);
+        let text = std::fs::read_to_string(folder.join("environ")).expect("a fixture has an environment");
+        let variables = text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Root::at(folder.join("root"), variables)
+    }
+
+    fn wanted(ports: &[&str], networks: &[&str]) -> Wanted {
+        let ports = ports.iter().map(|port| port.parse().expect("an address")).collect();
+        Wanted { ports, networks: networks.iter().map(|name| (*name).to_owned()).collect() }
+    }
+
+    fn ports(given: &Given) -> Vec<String> {
+        given.ports.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_pod_needs_no_argument() {
+        let given = Given::find(&Wanted::default(), &root("plugin-cgroup2"), 2).expect("a VF");
+        assert_eq!(ports(&given), ["0000:3b:02.6"]);
+        assert_eq!(given.cpu_order(), Some(vec![7, 6]));
+        assert_eq!(given.pages(4 << 20), HugepageChoice::Size2M);
+        assert_eq!(grant(&given.vfs[0]), Grant { node: Some("/dev/vfio/169".into()), token: None });
+        let notes = given.notes();
+        assert!(notes[0].contains("INTEL_COM_VF_VFIO (environment") && notes[0].contains("; network default/vf-net (/etc"), "{notes:?}");
+        assert!(notes[1].contains("CPU 15"), "the other thread of CPU 7: {notes:?}");
+    }
+
+    #[test]
+    fn a_pod_of_large_pages_uses_them_and_its_token() {
+        let given = Given::find(&Wanted::default(), &root("plugin-cgroup1"), 2).expect("a VF");
+        assert_eq!(given.pages(4 << 20), HugepageChoice::Size1G);
+        assert_eq!(grant(&given.vfs[0]).token.as_deref(), Some("3e49019f-412f-4f02-824e-4cd195944205"));
+        assert!(
+            given.notes().iter().any(|note| note.starts_with("warning: CPUs 0-15 are not this container's own")),
+            "{:?}",
+            given.notes()
+        );
+    }
+
+    #[test]
+    fn a_network_chooses_and_what_is_unclear_is_wrong_usage() {
+        let given = Given::find(&wanted(&[], &["net3", "left"]), &root("two-resources"), 2).expect("two VFs");
+        assert_eq!(ports(&given), ["0000:af:02.0", "0000:3b:02.1"]);
+        let code = |wanted: &Wanted, fixture| Given::find(wanted, &root(fixture), 2).map(|_| ()).expect_err("no ports").code;
+        assert_eq!(code(&Wanted::default(), "two-resources"), 2);
+        assert_eq!(code(&wanted(&[], &["right"]), "two-resources"), 2);
+        assert_eq!(code(&Wanted::default(), "node-gone"), 1);
+    }
+
+    #[test]
+    fn only_outside_a_pod_nothing_is_given() {
+        let given = Given::find(&Wanted::default(), &root("machine"), 2).expect("no port");
+        assert!(given.ports.is_empty() && given.notes().is_empty() && given.cpu_order().is_none());
+        let root = Root::at("nowhere", [("KUBERNETES_SERVICE_HOST".to_owned(), "10.96.0.1".to_owned())]);
+        let failure = Given::find(&Wanted::default(), &root, 2).map(|_| ()).expect_err("a pod without a VF");
+        assert!(failure.code == 1 && failure.text.contains("resources.limits") && failure.text.contains("sim:igbvf"), "{failure:?}");
+    }
+
+    #[test]
+    fn what_is_named_is_used_and_said_to_be_foreign() {
+        let given = Given::find(&wanted(&["0000:3b:02.0", "0000:3b:02.6"], &[]), &root("plugin-cgroup2"), 2).expect("as named");
+        assert_eq!(ports(&given), ["0000:3b:02.0", "0000:3b:02.6"]);
+        assert_eq!((grant(&given.vfs[0]).node, grant(&given.vfs[1]).node), (None, Some("/dev/vfio/169".into())));
+        let notes = given.notes();
+        assert!(notes[0].ends_with("; it is none of those granted: 0000:3b:02.6") && !notes[1].contains("none of"), "{notes:?}");
+        let simulated = Given::find(&wanted(&["sim:igbvf"], &[]), &root("plugin-cgroup2"), 2).expect("as named");
+        assert!(simulated.vfs.is_empty() && simulated.notes().is_empty());
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn first_line(options: &Options) -> String {
 pub(super) fn remedy(port: &Address) -> Option<String> {
     let Address::Pci(address) = port else { return None };
     let find = |wanted| network_function(&Sysfs::default(), wanted);
-    let (pf, index) = find(*address)?.vf_of.map_or((None, None), |(pf, index)| (find(pf), index));
+    let (pf, index) = find(*address).and_then(|function| function.vf_of).map_or((None, None), |(pf, index)| (find(pf), index));
     let interface = pf.as_ref().and_then(|pf| pf.interfaces.first()).map_or("PF", String::as_str);
     let index = index.map_or("N".to_owned(), |index| index.to_string());
     Some(format!("`ip link set {interface} vf {index} spoofchk off`"))

@@ -2,7 +2,7 @@
 # no MAC given to a VF by its PF, every virtio-net function with vfio-pci, hugepages reserved. Idempotent: it touches only what differs.
 # shellcheck source=tests/vm/functions.sh
 . /vm/functions.sh
-for pid in $(pidof vfwire echo rx_queues tso); do kill -9 "$pid"; done
+for pid in $(pidof vfwire echo rx_queues tso vlans); do kill -9 "$pid"; done
 ip -all netns delete
 ip link show bridge > /dev/null 2>&1 && ip link del bridge
 echo 128 > /proc/sys/vm/nr_hugepages

@@ -6,10 +6,15 @@ use clap::Parser;
 
 mod aarch64;
 mod bench;
+mod faults;
 mod fuzz;
 mod host;
+<<<<<<< HEAD
+mod sanitize;
+=======
 mod image;
 mod release;
+>>>>>>> image
 mod soak;
 mod test;
 mod tidy;
@@ -24,10 +29,17 @@ enum Command {
     Tidy,
     /// Measure vfwire beside DPDK, draw the figures
     Bench(bench::Args),
+    /// Put every fault at every step of a port's life, for every driver
+    Faults(faults::Args),
     /// Fuzz the drivers from the device's side, and everything that reads what others wrote
     Fuzz(fuzz::Args),
+<<<<<<< HEAD
+    /// Run the test suites under AddressSanitizer
+    Sanitize,
+=======
     /// Build the OCI image of the command, reproducibly and without a container tool
     Image(image::Args),
+>>>>>>> image
     /// Simulated ports under everything that can go wrong, and the command killed and started; looks for what leaks or drifts
     Soak(soak::Args),
     /// Run the guest tests: a real kernel, real VFIO, emulated VFs
@@ -39,8 +51,13 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Tidy => tidy::run(),
         Command::Bench(args) => bench::run(&args),
+        Command::Faults(args) => faults::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+<<<<<<< HEAD
+        Command::Sanitize => sanitize::run(),
+=======
         Command::Image(args) => image::run(&args),
+>>>>>>> image
         Command::Soak(args) => soak::run(&args),
         Command::Vm(args) => vm::run(&args),
     };

@@ -11,7 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::host::{self, Need};
+<<<<<<< HEAD
+use crate::{aarch64, faults, fuzz, sanitize, tidy};
+=======
 use crate::{aarch64, fuzz, image, tidy};
+>>>>>>> image
 
 /// More tests at once than CPUs: many of them sleep, because that is what their device's reset takes.
 const TEST_THREADS: &str = "8";
@@ -23,7 +27,7 @@ pub(crate) struct Args {
     /// Leave out the guest tests
     #[arg(long)]
     no_vm: bool,
-    /// Run the long matrices of the guest tests too
+    /// Run the whole fault walk, the suites under AddressSanitizer and the long matrices of the guest tests too
     #[arg(long)]
     long: bool,
 }
@@ -58,6 +62,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("aarch64", Box::new(|| aarch64::run(metadata))),
         ("image", Box::new(image::test)),
     ];
+    if args.long {
+        steps.push(("faults", Box::new(faults::all)));
+        steps.push(("sanitize", Box::new(sanitize::run)));
+    }
     if !args.no_vm {
         steps.push(("guest", Box::new(|| guest(args.long))));
     }

@@ -8,18 +8,19 @@ use crate::{
     frames,
 };
 use std::{
-    fmt, thread,
+    fmt,
     time::{Duration, Instant},
 };
 use vfwire_core::{
     burst::Burst,
+    clock,
     error::PortError,
     event::PortEvent,
     meta::{RxMeta, TxOffload},
     packet::Packet,
     path::Path,
     pool::{BURST_MAX, BufCache, Pool, PoolConfig},
-    port::{Driver, Granted, Intent, Port, PortConfig, PortInfo},
+    port::{Driver, Granted, Intent, Port, PortConfig, PortInfo, PortState},
     queue::{RxQueue, TxQueue},
     stats::{DeviceStats, PortStats},
 };
@@ -432,7 +433,7 @@ impl<F: Fixture> Bench<F> {
             }
             self.host.step();
             self.poll_queues(&mut burst);
-            thread::sleep(Duration::from_micros(100));
+            clock::pause(Duration::from_micros(100));
         }
         panic!("no {what} came; events: {events:?}; last error: {last_error:?}");
     }
@@ -455,9 +456,14 @@ impl<F: Fixture> Bench<F> {
     pub fn await_quiet(&mut self) {
         let mut quiet = 0;
         for _ in 0..1000 {
-            quiet = if matches!(self.port().poll_control(), Ok(None)) { quiet + 1 } else { 0 };
+            let is_quiet = matches!(self.port().poll_control(), Ok(None));
+            let is_on_its_way = matches!(self.port().state(), PortState::Resetting | PortState::Recovering);
+            quiet = if is_quiet && !is_on_its_way { quiet + 1 } else { 0 };
             if quiet == 5 {
                 return;
+            }
+            if is_on_its_way {
+                clock::pause(Duration::from_millis(1));
             }
             self.settle();
             self.poll_queues(&mut self.pool.burst(BURST_MAX));
@@ -491,7 +497,7 @@ impl<F: Fixture> Bench<F> {
 
 impl<F: Fixture> Drop for Bench<F> {
     fn drop(&mut self) {
-        if thread::panicking() || !self.is_judged {
+        if std::thread::panicking() || !self.is_judged {
             return;
         }
         self.close();

@@ -8,7 +8,7 @@ use crate::{
 use std::time::Duration;
 use vfwire_core::{
     bus::BusEvent,
-    clock::SimulatedTime,
+    clock::{self, SimulatedTime},
     event::{PortEvent, Step},
     port::{Port, PortState},
 };
@@ -33,6 +33,7 @@ fn failed<F: PfFixture>() -> (Bench<F>, SimulatedTime) {
             Ok(None) | Err(_) => {
                 assert_eq!(state(&mut bench), PortState::Recovering);
                 refusals += 1;
+                clock::pause(Duration::from_millis(10));
                 assert!(refusals < 100, "recovery goes on for ever");
             }
             Ok(Some(PortEvent::Failed { step, cause })) => break (step, cause),

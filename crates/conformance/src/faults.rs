@@ -152,7 +152,7 @@ fn walk<F: Fixture>(scene: Scene<F>, schedules: impl Fn(&[StepKind], usize, usiz
     let clean = judge::run(scene, &Schedule::default()).unwrap_or_else(|wrong| panic!("without any fault: {wrong}"));
     let again = judge::run(scene, &Schedule::default()).unwrap_or_else(|wrong| panic!("without any fault: {wrong}"));
     assert!(clean.steps == again.steps, "two runs differ");
-    assert!(clean.errors.is_empty() && clean.explained.is_empty() && clean.help == Some(life::Help::None), "without any fault: {clean:?}");
+    assert!(clean.errors.is_empty() && clean.excuses.is_empty() && clean.help == Some(life::Help::None), "without any fault: {clean:?}");
     let names: Vec<_> = {
         let bench = life::setup::<F>().plug::<Faulted<F>>();
         (scene.happenings)(&bench.device).iter().map(|happening| happening.name).collect()

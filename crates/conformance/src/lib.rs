@@ -192,6 +192,10 @@ macro_rules! scenarios {
             stop_in_a_reset
             reset_in_a_reset
             removed_from_every_state
+            a_device_that_hangs_is_reset
+            a_queue_that_is_not_fed_does_not_stall
+            a_slow_device_does_not_stall
+            nothing_stalls_without_a_link
         );
     };
     (failures $fixture:ident) => {

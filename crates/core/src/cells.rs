@@ -84,44 +84,92 @@ impl<T: Cell> DmaCells<T> {
         Ok(Self { start, mask: count - 1, region: Arc::clone(region), word: PhantomData })
     }
 
+    /// The words, to be held by value where many are accessed.
     #[inline(always)]
-    fn at(&self, index: usize) -> *mut T {
-        self.start.as_ptr().wrapping_add(index & self.mask)
+    pub fn view(&self) -> Cells<'_, T> {
+        Cells { start: self.start, mask: self.mask, cells: PhantomData }
     }
 
     /// A word.
     #[inline(always)]
     pub fn get(&self, index: usize) -> T {
-        // SAFETY: a masked index is inside the region, which `new` has seen and `region` keeps; words of regions are atomics only.
-        unsafe { T::load(self.at(index), Relaxed) }
+        self.view().get(index)
     }
 
     /// A word; what the device wrote before it is seen by what follows.
     #[inline(always)]
     pub fn get_acquire(&self, index: usize) -> T {
-        // SAFETY: as `get`.
-        unsafe { T::load(self.at(index), Acquire) }
+        self.view().get_acquire(index)
     }
 
     /// Writes a word.
     #[inline(always)]
     pub fn set(&self, index: usize, value: T) {
-        // SAFETY: as `get`.
-        unsafe { T::store(self.at(index), value, Relaxed) }
+        self.view().set(index, value);
     }
 
     /// Writes a word; a device that sees it sees all that was written before.
     #[inline(always)]
     pub fn set_release(&self, index: usize, value: T) {
-        crate::barrier::dma_write();
-        // SAFETY: as `get`.
-        unsafe { T::store(self.at(index), value, Release) }
+        self.view().set_release(index, value);
     }
 
     /// Where the device sees the first of them.
     pub fn iova(&self) -> Iova {
         let offset = self.start.as_ptr().addr() - self.region.as_ptr().as_ptr().addr();
         Iova(self.region.iova().0 + offset as u64)
+    }
+}
+
+/// The words of [`DmaCells`], which outlive it.
+pub struct Cells<'a, T> {
+    start: NonNull<T>,
+    mask: usize,
+    cells: PhantomData<&'a DmaCells<T>>,
+}
+
+impl<T> Clone for Cells<'_, T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Cells<'_, T> {}
+
+impl<T: Cell> Cells<'_, T> {
+    #[inline(always)]
+    fn at(self, index: usize) -> *mut T {
+        self.start.as_ptr().wrapping_add(index & self.mask)
+    }
+
+    /// A word.
+    #[inline(always)]
+    pub fn get(self, index: usize) -> T {
+        // SAFETY: a masked index is inside the region, which `DmaCells::new` has seen and whose cells keep it; words of regions are atomics only.
+        unsafe { T::load(self.at(index), Relaxed) }
+    }
+
+    /// A word; what the device wrote before it is seen by what follows.
+    #[inline(always)]
+    pub fn get_acquire(self, index: usize) -> T {
+        // SAFETY: as `get`.
+        unsafe { T::load(self.at(index), Acquire) }
+    }
+
+    /// Writes a word.
+    #[inline(always)]
+    pub fn set(self, index: usize, value: T) {
+        // SAFETY: as `get`.
+        unsafe { T::store(self.at(index), value, Relaxed) }
+    }
+
+    /// Writes a word; a device that sees it sees all that was written before.
+    #[inline(always)]
+    pub fn set_release(self, index: usize, value: T) {
+        crate::barrier::dma_write();
+        // SAFETY: as `get`.
+        unsafe { T::store(self.at(index), value, Release) }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `LinkUp` and `LinkDown` alternate. `ResetStarted` says that the queues give and take nothing from now on; the driver owns what
 //! follows, and it ends in `Recovered` (traffic flows again, and everything that had been asked for was asked for again), in `Failed` or in
-//! `Removed`. Nothing follows `Failed` until the port is stopped and started anew. Nothing follows `Removed`: drop the queues and the port.
+//! `Removed`. Nothing but `Removed` follows `Failed` until the port is stopped and started anew. Nothing follows `Removed`: drop the queues
+//! and the port.
 
 use crate::port::Granted;
 

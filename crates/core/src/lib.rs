@@ -37,6 +37,7 @@ pub mod pool;
 pub mod port;
 pub mod queue;
 pub mod ring;
+mod stall;
 pub mod stats;
 mod sync;
 pub mod tally;

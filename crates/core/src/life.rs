@@ -33,6 +33,7 @@ use crate::{
     port::{Granted, Intent, Link, Port, PortConfig, PortInfo, PortState, Queues, Rss},
     queue::{Counted, RxQueue, TxQueue, rx_counter, tx_counter},
     ring::Deposit,
+    stall::Stall,
     stats::{DeviceStats, PortStats},
     totals::Totals,
 };
@@ -99,8 +100,15 @@ pub trait Hardware: Send + 'static {
         Ok(())
     }
 
-    /// Resets the function and learns what its PF or the device has for it. With an intent, asks for all of it that can be asked for before
-    /// there are rings.
+    /// Resets the function, where that takes time. How long: it is not spoken to until that is over, and then [`begin`](Self::begin) follows.
+    ///
+    /// # Errors
+    /// [`Setback`].
+    fn reset(&mut self) -> Result<Duration, Setback> {
+        Ok(Duration::ZERO)
+    }
+    /// Resets the function, unless [`reset`](Self::reset) has, and learns what its PF or the device has for it. With an intent, asks for all
+    /// of it that can be asked for before there are rings.
     ///
     /// # Errors
     /// [`Setback`].
@@ -224,6 +232,9 @@ struct Run<L> {
     layout: L,
     phase: Phase,
     recovery_limit: Duration,
+    stall: Stall,
+    /// The function was reset, and may be spoken to from then on.
+    reset_until: Option<Instant>,
     /// The bus reported an error: the function is reset before it is set up again.
     needs_bus_reset: bool,
     /// It has been tried since then to make the device let go.
@@ -265,11 +276,17 @@ impl<F: PciFunction, H: Hardware> LivePort<F, H> {
 
     /// Resets the function and asks for what is wanted. Begins again, a few times, where it is reset meanwhile.
     fn begin(&mut self, intent: Option<&Intent>) -> Result<Granted, PortError> {
-        self.persistently(|port| {
-            let granted = port.hardware.begin(intent)?;
-            port.learn();
-            Ok(granted)
-        })
+        self.persistently(|port| port.begin_once(intent))
+    }
+
+    fn begin_once(&mut self, intent: Option<&Intent>) -> Result<Granted, Setback> {
+        let quiet = self.hardware.reset()?;
+        if !quiet.is_zero() {
+            clock::pause(quiet);
+        }
+        let granted = self.hardware.begin(intent)?;
+        self.learn();
+        Ok(granted)
     }
 
     /// Tries a few times where the function is reset meanwhile.
@@ -395,6 +412,7 @@ impl<F: PciFunction, H: Hardware> LivePort<F, H> {
         let Life::Running(run) = &mut self.life else { return Ok(None) };
         if !run.gate.all_idle() || (!run.needs_bus_reset && !self.hardware.is_back()?) {
             run.phase = Phase::Waiting;
+            run.reset_until = None;
             return Ok(None);
         }
         let since = match run.phase {
@@ -404,7 +422,7 @@ impl<F: PciFunction, H: Hardware> LivePort<F, H> {
         run.phase = Phase::Recovering(since);
         let is_over = clock::now().duration_since(since) >= run.recovery_limit;
         match self.set_up() {
-            Ok(granted) => Ok(Some(PortEvent::Recovered { granted })),
+            Ok(granted) => Ok(granted.map(|granted| PortEvent::Recovered { granted })),
             Err((_, Setback::Failed(PortError::Bus(BusError::Gone)))) => Err(BusError::Gone.into()),
             Err((step, Setback::Failed(error))) if is_over => Ok(Some(self.fail(step, &error))),
             Err((step, Setback::BeginAgain(cause))) if is_over => Ok(Some(self.fail(step, &PortError::State(cause)))),
@@ -418,13 +436,21 @@ impl<F: PciFunction, H: Hardware> LivePort<F, H> {
         }
     }
 
-    /// One attempt to set the device up again as it was.
-    fn set_up(&mut self) -> Result<Granted, (Step, Setback)> {
-        let Life::Running(run) = &mut self.life else { return Ok(Granted::default()) };
+    /// One attempt to set the device up again as it was; nothing where a later call goes on with it.
+    fn set_up(&mut self) -> Result<Option<Granted>, (Step, Setback)> {
+        let Life::Running(run) = &mut self.life else { return Ok(None) };
         let hardware = &mut self.hardware;
         if run.needs_bus_reset {
             self.function.reset().map_err(|error| (Step::Negotiate, error.into()))?;
-            run.needs_bus_reset = false;
+            (run.needs_bus_reset, run.reset_until) = (false, None);
+        }
+        let until = match run.reset_until {
+            Some(until) => until,
+            None => clock::now() + hardware.reset().map_err(|setback| (Step::Negotiate, setback))?,
+        };
+        run.reset_until = (clock::now() < until).then_some(until);
+        if run.reset_until.is_some() {
+            return Ok(None);
         }
         let granted = hardware.begin(Some(&run.intent)).map_err(|setback| (Step::Negotiate, setback))?;
         hardware.check_queue_pairs(run.queue_pairs).map_err(|error| (Step::Negotiate, error.into()))?;
@@ -432,12 +458,13 @@ impl<F: PciFunction, H: Hardware> LivePort<F, H> {
         let granted = hardware.settle(&run.intent, granted).map_err(|setback| (Step::Negotiate, setback))?;
         hardware.begin_counters();
         run.phase = Phase::Up;
+        run.stall.forget();
         run.gate.open();
         let mut granted = granted.complete(&run.intent);
         let before = self.info.mac;
         self.learn();
         granted.new_mac = (self.info.mac != before).then_some(self.info.mac);
-        Ok(granted)
+        Ok(Some(granted))
     }
 
     /// What the port is due: removal is the caller's.
@@ -449,7 +476,7 @@ impl<F: PciFunction, H: Hardware> LivePort<F, H> {
             Some(Phase::Up) => {
                 self.hardware.update_counters()?;
                 match self.hardware.listen() {
-                    Ok(()) => {}
+                    Ok(()) => self.look_at_transmit(),
                     Err(Setback::BeginAgain(cause)) => self.reset_is_due(cause),
                     Err(Setback::Failed(error)) => return Err(error),
                 }
@@ -473,6 +500,17 @@ impl<F: PciFunction, H: Hardware> LivePort<F, H> {
             && run.phase == Phase::Up
         {
             run.phase = Phase::ResetDue(cause);
+        }
+    }
+
+    /// A device that hangs says nothing of it.
+    fn look_at_transmit(&mut self) {
+        let Life::Running(run) = &mut self.life else { return };
+        if !self.link.up {
+            // Without a link nothing is sent, and nobody is to blame.
+            run.stall.forget();
+        } else if run.stall.look(&mut self.totals.tx, clock::now()) {
+            self.reset_is_due("a transmit queue was full for as long as the stall limit: its frames were never reported as sent");
         }
     }
 
@@ -522,6 +560,8 @@ impl<F: PciFunction, H: Hardware> LivePort<F, H> {
             layout,
             phase: Phase::Up,
             recovery_limit: config.recovery_limit,
+            stall: Stall::new(config.queue_pairs, config.stall_limit),
+            reset_until: None,
             needs_bus_reset: false,
             clinging_since: None,
         };
@@ -541,7 +581,7 @@ impl<F: PciFunction, H: Hardware> LivePort<F, H> {
         let passes = std::iter::from_fn(|| passes.next().zip(passes.next())).collect();
         let (rx, tx) = self.hardware.queues(rings, passes, config, path);
         rx.iter().enumerate().for_each(|(at, queue)| self.totals.rx(at).add(queue.counters()));
-        tx.iter().enumerate().for_each(|(at, queue)| self.totals.tx(at).add(queue.counters()));
+        tx.iter().enumerate().for_each(|(at, queue)| self.totals.tx_of(at).add(queue.counters()));
         self.hardware.begin_counters();
         Ok(Queues { rx, tx, granted })
     }
@@ -559,8 +599,7 @@ impl<F: PciFunction, H: Hardware> Port for LivePort<F, H> {
         self.check(config)?;
         let path = config.path()?;
         self.persistently(|port| {
-            let granted = port.hardware.begin(Some(&config.intent))?;
-            port.learn();
+            let granted = port.begin_once(Some(&config.intent))?;
             port.bring_up(config, path, granted)
         })
     }

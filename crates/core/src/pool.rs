@@ -14,6 +14,7 @@ use crate::{
     home::Home,
 };
 use std::{
+    marker::PhantomData,
     ops::Deref,
     ptr::NonNull,
     sync::{
@@ -91,26 +92,25 @@ impl Arena {
     /// check it. Every index is below the number of buffers, because only `Home::full` makes them.
     #[inline(always)]
     pub(crate) fn bytes(&self, buffer: u32, span: u32) -> *mut [u8] {
-        let offset = buffer as usize * self.stride_bytes as usize + (span >> 16) as usize;
-        // SAFETY: the offset is inside the region (invariants named above), and the region is one allocation.
-        let start = unsafe { self.base.as_ptr().add(offset) };
-        std::ptr::slice_from_raw_parts_mut(start, (span & 0xffff) as usize)
+        std::ptr::slice_from_raw_parts_mut(self.data().at(buffer, span >> 16), (span & 0xffff) as usize)
     }
 
-    /// The 24 bytes before `offset_bytes` of a buffer. The caller owns it, and the offset is at least 24 and inside (as [`bytes`](Self::bytes)).
+    /// Where the buffers are, to be held by value where many are accessed.
+    #[inline(always)]
+    pub(crate) fn data(&self) -> Data<'_> {
+        Data { base: self.base, stride_bytes: self.stride_bytes as usize, arena: PhantomData }
+    }
+
+    /// The 24 bytes before `offset_bytes` of a buffer, as [`Data::ahead`].
     #[inline(always)]
     pub(crate) fn ahead(&self, buffer: u32, offset_bytes: u32) -> [u64; 3] {
-        let from = self.bytes(buffer, (offset_bytes - 24) << 16 | 24).cast::<[u64; 3]>();
-        // SAFETY: the bytes are inside the buffer, which the caller owns; plain memory for as long.
-        unsafe { from.read_unaligned() }
+        self.data().ahead(buffer, offset_bytes)
     }
 
     /// Writes them.
     #[inline(always)]
     pub(crate) fn put_ahead(&self, buffer: u32, offset_bytes: u32, ahead: [u64; 3]) {
-        let to = self.bytes(buffer, (offset_bytes - 24) << 16 | 24).cast::<[u64; 3]>();
-        // SAFETY: as `ahead`.
-        unsafe { to.write_unaligned(ahead) };
+        self.data().put_ahead(buffer, offset_bytes, ahead);
     }
 
     pub(crate) fn iova(&self) -> Iova {
@@ -152,6 +152,40 @@ impl Arena {
                 None => break,
             }
         }
+    }
+}
+
+/// Where the buffers of an arena are.
+#[derive(Clone, Copy)]
+pub(crate) struct Data<'a> {
+    base: NonNull<u8>,
+    stride_bytes: usize,
+    arena: PhantomData<&'a Arena>,
+}
+
+impl Data<'_> {
+    /// A place inside a buffer (as [`Arena::bytes`]).
+    #[inline(always)]
+    fn at(self, buffer: u32, offset_bytes: u32) -> *mut u8 {
+        let offset = buffer as usize * self.stride_bytes + offset_bytes as usize;
+        // SAFETY: the offset is inside the region (invariants named at `bytes`), and the region is one allocation.
+        unsafe { self.base.as_ptr().add(offset) }
+    }
+
+    /// The 24 bytes before `offset_bytes` of a buffer. The caller owns it, and the offset is at least 24 and inside.
+    #[inline(always)]
+    pub(crate) fn ahead(self, buffer: u32, offset_bytes: u32) -> [u64; 3] {
+        let from = self.at(buffer, offset_bytes - 24).cast::<[u64; 3]>();
+        // SAFETY: the bytes are inside the buffer, which the caller owns; plain memory for as long.
+        unsafe { from.read_unaligned() }
+    }
+
+    /// Writes them.
+    #[inline(always)]
+    pub(crate) fn put_ahead(self, buffer: u32, offset_bytes: u32, ahead: [u64; 3]) {
+        let to = self.at(buffer, offset_bytes - 24).cast::<[u64; 3]>();
+        // SAFETY: as `ahead`.
+        unsafe { to.write_unaligned(ahead) };
     }
 }
 

@@ -35,10 +35,15 @@ pub struct PortConfig {
     pub intent: Intent,
     /// How long a recovery may go on failing, once the PF answers and the queues are at rest, before the port is [`PortState::Failed`].
     pub recovery_limit: Duration,
+    /// How long a transmit queue may be offered frames and have room for none, while the link is up, before the port takes its device for
+    /// hung and resets it. Nothing: for ever. A peer that pauses the device all that time, without letting a single frame through, looks the
+    /// same.
+    pub stall_limit: Option<Duration>,
 }
 
 impl PortConfig {
-    /// One queue pair, 512 descriptors a ring, the fastest path, an ordinary MTU, 10 s for a recovery.
+    /// One queue pair, 512 descriptors a ring, the fastest path, an ordinary MTU, 10 s for a recovery, 5 s for a
+    /// transmit queue that makes no progress (Linux: `dev_watchdog`).
     pub fn new(pool: &Pool) -> Self {
         Self {
             pool: pool.clone(),
@@ -48,6 +53,7 @@ impl PortConfig {
             path: None,
             intent: Intent::default(),
             recovery_limit: Duration::from_secs(10),
+            stall_limit: Some(Duration::from_secs(5)),
         }
     }
 

@@ -30,8 +30,10 @@ pub mod tx_counter {
     pub const LOST_IN_RESET: usize = 3;
     /// Completions that name nothing that the device has.
     pub const BAD_COMPLETIONS: usize = 4;
+    /// Calls that gave the device nothing, because the ring had no room.
+    pub const FULL_POLLS: usize = 5;
     /// How many there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 }
 
 /// A queue that counts.

@@ -10,7 +10,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     rx: Vec<Tally<{ rx_counter::COUNT }>>,
-    tx: Vec<Tally<{ tx_counter::COUNT }>>,
+    pub(crate) tx: Vec<Tally<{ tx_counter::COUNT }>>,
     /// Resets that the port has seen.
     pub(crate) resets: u64,
 }
@@ -22,7 +22,7 @@ impl Totals {
     }
 
     /// The total of transmit queue `queue`.
-    pub(crate) fn tx(&mut self, queue: usize) -> &mut Tally<{ tx_counter::COUNT }> {
+    pub(crate) fn tx_of(&mut self, queue: usize) -> &mut Tally<{ tx_counter::COUNT }> {
         of(&mut self.tx, queue)
     }
 
@@ -62,5 +62,6 @@ fn tx_stats(counted: [u64; tx_counter::COUNT]) -> TxStats {
         unsendable: counted[tx_counter::UNSENDABLE],
         lost_in_reset: counted[tx_counter::LOST_IN_RESET],
         bad_completions: counted[tx_counter::BAD_COMPLETIONS],
+        full_polls: counted[tx_counter::FULL_POLLS],
     }
 }

@@ -67,7 +67,11 @@ pub trait Vf: Send + 'static {
     /// The receive and the transmit doorbell of a queue pair.
     fn doorbells(&self, queue: u32) -> [Doorbell<Self::Bar>; 2];
 
-    /// Resets the VF, tells the PF so, and learns what the PF has for it. No interrupt is wanted.
+    /// As [`Hardware::reset`].
+    fn reset(&mut self) -> Duration {
+        Duration::ZERO
+    }
+    /// Resets the VF, unless [`reset`](Self::reset) has, tells the PF so, and learns what the PF has for it. No interrupt is wanted.
     ///
     /// # Errors
     /// [`Setback`].
@@ -177,6 +181,10 @@ impl<V: Vf> Hardware for IntelVf<V> {
 
     fn check_queue_pairs(&self, asked: u16) -> Result<(), PortError> {
         self.0.check_queue_pairs(asked)
+    }
+
+    fn reset(&mut self) -> Result<Duration, Setback> {
+        Ok(self.0.reset())
     }
 
     fn begin(&mut self, intent: Option<&Intent>) -> Result<Granted, Setback> {

@@ -213,6 +213,9 @@ impl<B: Bar, F: TxFormat> AdvTx<B, F> {
         self.counters.add::<{ tx_counter::FRAMES }>(sent.frames as u64);
         self.counters.add::<{ tx_counter::BYTES }>(sent.bytes);
         self.counters.add::<{ tx_counter::UNSENDABLE }>(sent.dropped);
+        if sent.frames == 0 && !burst.is_empty() {
+            self.counters.add::<{ tx_counter::FULL_POLLS }>(1);
+        }
         sent.frames
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     vfs::Grant,
 };
 use serde_json::{Deserializer, Map, Value};
+use std::path::PathBuf;
 
 const PREFIX: &str = "SRIOVNETWORK_";
 const METADATA: &str = "/var/run/kubernetes.io/dra-device-attributes";
@@ -39,7 +40,7 @@ pub(crate) fn grants(root: &Root, problems: &mut Vec<PodError>) -> Vec<Grant> {
 
 fn variables(root: &Root, problems: &mut Vec<PodError>) -> Vec<Grant> {
     let mut grants: Vec<Grant> = Vec::new();
-    let mut nodes: Vec<(PciAddress, Fact<std::path::PathBuf>)> = Vec::new();
+    let mut nodes: Vec<(PciAddress, Fact<PathBuf>)> = Vec::new();
     for (name, rest, value) in root.variables_from(PREFIX) {
         let source = Source::variable(name);
         if rest == "PCI_ADDRESSES" || rest.starts_with("VF_DEVICE_") {
@@ -91,11 +92,19 @@ fn metadata_files(root: &Root) -> Vec<String> {
     files
 }
 
+/// The network functions of a device metadata file (KEP-5304) that is shown at `path`.
+///
+/// # Errors
+/// [`PodError::Malformed`].
+pub fn parse_metadata(path: impl Into<PathBuf>, text: &str) -> Result<Vec<PciAddress>, PodError> {
+    Ok(metadata(&Source::file(path), text)?.iter().map(|grant| grant.address).collect())
+}
+
 /// The network functions of a metadata file.
 ///
 /// # Errors
 /// Where none of its objects can be read.
-pub(crate) fn metadata(source: &Source, text: &str) -> Result<Vec<Grant>, PodError> {
+fn metadata(source: &Source, text: &str) -> Result<Vec<Grant>, PodError> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
     }

@@ -47,6 +47,7 @@ mod vfs;
 
 pub use address::{NoAddress, PciAddress};
 pub use cpus::{CpuSet, Cpus, Quota, Sharing};
+pub use dra::parse_metadata;
 pub use error::PodError;
 pub use facts::{Fact, Source};
 pub use hugepages::{HugepageLimit, Hugepages, PageSize};

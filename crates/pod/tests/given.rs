@@ -3,6 +3,7 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 use vfwire_pod::{
     ANNOTATIONS, CAP_IPC_LOCK, Environment, NodeKind, PodError, Root, Seccomp, Sharing, Source, Vf, await_networks, discover,
+    parse_metadata,
 };
 
 fn variables(name: &str) -> Vec<(String, String)> {
@@ -121,7 +122,8 @@ fn cgroup_version_1_with_hyphens_and_the_readmes_spelling() {
     assert!(given.problems.is_empty(), "{:?}", given.problems);
     let vfs = given.choose(&[], 1).expect("one VF");
     assert_eq!(vfs[0].granted[0].source, Source::Variable("PCIDEVICE_OPENSHIFT_IO_VF-VFIO".into()));
-    assert_eq!(vfs[0].nodes[0].path.value, PathBuf::from("/dev/vfio/322"));
+    assert_eq!(vfs[0].nodes[0].path.to_string_of(), "/dev/vfio/322 (environment variable PCIDEVICE_OPENSHIFT_IO_VF-VFIO_INFO)");
+    assert_eq!(vfs[0].container_node.source, vfs[0].nodes[0].path.source);
     assert_eq!(vfs[0].token.as_ref().map(|token| token.value.as_str()), Some("3e49019f-412f-4f02-824e-4cd195944205"));
     let [small, large] = &given.hugepages.sizes[..] else { panic!("two sizes") };
     assert_eq!(small.limit, None, "version 1 has no word for none");
@@ -309,6 +311,30 @@ fn an_explicit_vf_says_so() {
     let vf = Vf::explicit(&root("plugin-cgroup2"), "0000:3b:02.0".parse().expect("an address"), "--port");
     assert_eq!(vf.granted[0].to_string(), "explicit (--port)");
     assert_eq!((vf.nodes[0].path.value.as_path(), vf.nodes[0].promised), ("/dev/vfio/163".as_ref(), false));
+}
+
+#[test]
+fn device_metadata_that_cannot_be_read_is_an_error() {
+    const HEAD: &str = "{\"apiVersion\":\"metadata.resource.k8s.io/v1alpha1\",\"kind\":\"DeviceMetadata\"";
+    let device = |address| {
+        format!(
+            "{HEAD},\"requests\":[{{\"name\":\"a\",\"devices\":[{{\"attributes\":{{\"dra.net/pciAddress\":{{}},\"resource.kubernetes.io/pciBusID\":{{\"string\":\"{address}\"}}}}}}]}}]}}"
+        )
+    };
+    let good = parse_metadata("/m.json", &device("0000:08:00.2")).expect("a device");
+    assert_eq!(good.iter().map(ToString::to_string).collect::<Vec<_>>(), ["0000:08:00.2"]);
+    assert_eq!(parse_metadata("/m.json", " \n"), Ok(vec![]), "not written yet");
+    for (text, words) in [
+        ("{", &["EOF while parsing"][..]),
+        ("[]", &["a DeviceMetadata object of metadata.resource.k8s.io/v1alpha1"]),
+        ("{\"apiVersion\":\"metadata.resource.k8s.io/v9\",\"kind\":\"DeviceMetadata\"}", &["v1alpha1"]),
+        (&format!("{HEAD}}}"), &["`requests`"]),
+        (&device("eth0"), &["`requests`"]),
+    ] {
+        let said = parse_metadata("/m.json", text).expect_err(text).to_string();
+        assert!(said.starts_with("/m.json: `"), "{said}");
+        says(&said, words);
+    }
 }
 
 /// A folder of this test's own, gone with it.

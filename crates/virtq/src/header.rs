@@ -43,11 +43,17 @@ pub(crate) struct Front {
 impl Front {
     #[inline(always)]
     pub(crate) fn of(ahead: Ahead, has_hash: bool) -> Self {
-        if has_hash {
-            Self { first: ahead[0] >> 32, second: ahead[1], hash: ahead[2] }
-        } else {
-            Self { first: ahead[1] >> 32, second: ahead[2], hash: 0 }
-        }
+        if has_hash { Self::with_hash(ahead) } else { Self::without_hash(ahead) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn with_hash(ahead: Ahead) -> Self {
+        Self { first: ahead[0] >> 32, second: ahead[1], hash: ahead[2] }
+    }
+
+    #[inline(always)]
+    pub(crate) fn without_hash(ahead: Ahead) -> Self {
+        Self { first: ahead[1] >> 32, second: ahead[2], hash: 0 }
     }
 
     #[inline(always)]
@@ -58,6 +64,13 @@ impl Front {
     #[inline(always)]
     pub(crate) fn needs_checksum(self) -> bool {
         self.first & NEEDS_CSUM as u64 != 0
+    }
+
+    /// The words of a burst, where this is a frame in one buffer, of which the checksum is there.
+    #[inline(always)]
+    pub(crate) fn simple(self, is_mergeable: bool) -> Option<[u64; 2]> {
+        let buffers = if is_mergeable { self.num_buffers() } else { 1 };
+        ((buffers == 1) & !self.needs_checksum()).then(|| self.words())
     }
 
     /// Where the sum begins and where it goes, in bytes from the frame's first.

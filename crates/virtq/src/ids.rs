@@ -30,17 +30,48 @@ impl Ids {
         Some(id)
     }
 
+    /// The next ones that lie in one piece, which stay free until [`skip`](Self::skip): at most as many as are free, and some where any is.
+    #[inline(always)]
+    pub(crate) fn piece(&self) -> &[u16] {
+        let at = usize::from(self.head & self.mask);
+        let piece = &self.free[at..];
+        &piece[..piece.len().min(usize::from(self.len))]
+    }
+
+    /// Where ids are put that come back, in one piece: at most as many as are out, and some where any is. There stand the ids that are out,
+    /// oldest first, where all came back in the order in which they went.
+    #[inline(always)]
+    pub(crate) fn piece_out(&mut self) -> &mut [u16] {
+        let at = usize::from(self.head.wrapping_add(self.len) & self.mask);
+        let out = self.free.len() - usize::from(self.len);
+        let piece = &mut self.free[at..];
+        let len = piece.len().min(out);
+        &mut piece[..len]
+    }
+
+    /// `count` ids were put where [`piece_out`](Self::piece_out) has said.
+    #[inline(always)]
+    pub(crate) fn came_back(&mut self, count: u16) {
+        self.len += count;
+    }
+
     /// The next one, which stays free.
     #[inline(always)]
     pub(crate) fn peek(&self) -> Option<u16> {
         (self.len != 0).then(|| self.free[usize::from(self.head & self.mask)])
     }
 
-    /// Takes the one that [`peek`](Self::peek) has shown.
+    /// Takes `count` that [`peek`](Self::peek) or [`piece`](Self::piece) has shown.
     #[inline(always)]
-    pub(crate) fn skip(&mut self) {
-        self.len -= 1;
-        self.head = self.head.wrapping_add(1);
+    pub(crate) fn skip(&mut self, count: u16) {
+        self.len -= count;
+        self.head = self.head.wrapping_add(count);
+    }
+
+    /// The oldest that is out, where they come back in the order in which they went.
+    #[inline(always)]
+    pub(crate) fn oldest_out(&self) -> u16 {
+        self.free[usize::from(self.head.wrapping_add(self.len) & self.mask)]
     }
 
     /// Nothing is out under `id` any more.

@@ -24,6 +24,14 @@ impl<B: Bar> Notify<B> {
         Self(Kind::Data(bell, queue))
     }
 
+    /// Rings although there may be nothing new, from any thread. Not where the device is told the place of the next buffer, which only the
+    /// queue knows.
+    pub fn remind(&self) {
+        if let Kind::Index(bell, queue) = &self.0 {
+            bell.ring(*queue);
+        }
+    }
+
     /// Rings.
     #[inline(always)]
     pub(crate) fn ring(&self, next_offset: u16) {

@@ -1,7 +1,12 @@
 //! Packed rings (virtio 1.2, 2.8): one ring of descriptors, which the device writes back in place.
 
 use crate::ring::{Memory, Part, Places, Shape, Virtqueue};
-use vfwire_core::{barrier, cells::DmaCells, error::DmaError};
+use vfwire_core::{
+    barrier,
+    cells::{Cells, DmaCells},
+    error::DmaError,
+    ring::table::Words,
+};
 use vfwire_spec::virtio::net::packed_next;
 use vfwire_spec::virtio::packed::{
     DESC_ALIGN_BYTES, EVENT_BYTES, EVENT_DISABLE, NEXT, WRITE, available_flags, event, event_flags, flags, id, is_used, len_bytes,
@@ -37,6 +42,8 @@ pub(crate) struct Packed {
 
 impl Virtqueue for Packed {
     const COUNTS_ALL: bool = false;
+
+    type Run<'a> = PackedRun<'a>;
 
     fn bytes(shape: Shape) -> (usize, usize) {
         (ring_bytes(shape.size) + 2 * EVENT_BYTES, DESC_ALIGN_BYTES)
@@ -117,7 +124,80 @@ impl Virtqueue for Packed {
     }
 
     #[inline(always)]
+    fn run(&self, len_bytes: u32) -> PackedRun<'_> {
+        let &Self { ref desc, next, oldest, size, .. } = self;
+        let flags = available_flags(next.wrap);
+        PackedRun {
+            desc: desc.view(),
+            next: usize::from(next.slot),
+            oldest: usize::from(oldest.slot),
+            size: usize::from(size),
+            is_wrapped: oldest.wrap,
+            received: word1(len_bytes, 0, flags | WRITE),
+            sent: word1(0, 0, flags),
+        }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "at most the size of the ring")]
+    fn ran(&mut self, used: usize, offered: usize) {
+        self.oldest = self.oldest.after(used as u16, self.size);
+        self.next = self.next.after(offered as u16, self.size);
+    }
+
+    #[inline(always)]
     fn next_offset(&self) -> u16 {
         packed_next(self.next.slot, self.next.wrap)
+    }
+}
+
+/// What a run needs of it. It goes no farther than to the ring's end, where the wrap counter changes.
+#[derive(Clone, Copy)]
+pub(crate) struct PackedRun<'a> {
+    desc: Cells<'a, u64>,
+    next: usize,
+    oldest: usize,
+    size: usize,
+    is_wrapped: bool,
+    /// The second word of a descriptor that a device writes, and of one that it reads, without id and, for that, length.
+    received: u64,
+    sent: u64,
+}
+
+impl PackedRun<'_> {
+    #[inline(always)]
+    fn make_available(&self, place: usize, address: u64, word: u64) {
+        let at = (self.next + place) * 2;
+        self.desc.set(at, address);
+        self.desc.set_release(at + 1, word);
+    }
+}
+
+impl Words for PackedRun<'_> {
+    #[inline(always)]
+    fn most_used(&self) -> usize {
+        self.size - self.oldest
+    }
+
+    #[inline(always)]
+    fn most_offered(&self) -> usize {
+        self.size - self.next
+    }
+
+    #[inline(always)]
+    fn used(&self, place: usize) -> Option<(u32, u32)> {
+        let word = self.desc.get_acquire((self.oldest + place) * 2 + 1);
+        is_used(flags(word), self.is_wrapped).then(|| (u32::from(id(word)), len_bytes(word)))
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "an id of a table of at most 4,096")]
+    fn repost(&mut self, place: usize, id: u32, address: u64) {
+        self.make_available(place, address, self.received | word1(0, id as u16, 0));
+    }
+
+    #[inline(always)]
+    fn offer(&mut self, place: usize, id: u16, address: u64, len_bytes: u32) {
+        self.make_available(place, address, self.sent | word1(len_bytes, id, 0));
     }
 }

@@ -5,7 +5,10 @@ use vfwire_core::{
     dma::{DmaSpace, Iova},
     error::{DmaError, PortError},
     pool::Pool,
-    ring::{Deposit, table::BufTable},
+    ring::{
+        Deposit,
+        table::{BufTable, Words},
+    },
 };
 
 /// Smallest and greatest number of descriptors of a queue. The specification allows 32,768 (2.7, 2.8); more than this only costs cache.
@@ -53,6 +56,11 @@ pub(crate) trait Virtqueue: Send + Sized {
     /// How far the device is says how many frames it has used, whichever it names (a split ring's index).
     const COUNTS_ALL: bool;
 
+    /// A ring's words, held by value.
+    type Run<'a>: Words + Copy
+    where
+        Self: 'a;
+
     /// Bytes that the ring takes, and their alignment.
     fn bytes(shape: Shape) -> (usize, usize);
 
@@ -88,6 +96,12 @@ pub(crate) trait Virtqueue: Send + Sized {
 
     /// Whether the device wants to be told. Everything is published.
     fn wants_notice(&self) -> bool;
+
+    /// The words, for a run of receive whose buffers are of `len_bytes`, or of transmit.
+    fn run(&self, len_bytes: u32) -> Self::Run<'_>;
+
+    /// A run went past so many used buffers and made so many available.
+    fn ran(&mut self, used: usize, offered: usize);
 
     /// What is told with VIRTIO_F_NOTIFICATION_DATA (4.1.5.2): where the next buffer will be.
     fn next_offset(&self) -> u16;

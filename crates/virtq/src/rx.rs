@@ -1,10 +1,11 @@
-//! Receive: used buffers go to the burst, and fresh ones take their ids, in one loop.
+//! Receive: used buffers go to the burst, and fresh ones take their ids, in one loop. What is not simple is in [`Rest`].
 //!
 //! A device that has run out of buffers sleeps until it is told of more. It is looked at for that when a call finds nothing: as long as
 //! frames come, it is awake.
 
 use crate::{
     header::{Front, NetHeader, WORDS},
+    ids::Ids,
     notify::Notify,
     offload,
     packed::Packed,
@@ -22,7 +23,7 @@ use vfwire_core::{
     queue::{Counted, RxQueue, rx_counter},
     ring::{
         Deposit,
-        table::{Bad, Receiving},
+        table::{Bad, Receiving, Words},
     },
     stats::{Counters, CountersReader},
 };
@@ -212,58 +213,32 @@ impl<Q: Virtqueue> Base<Q> {
         let mut got = Got::default();
         let (ahead_bytes, len_bytes) = (header.bytes(), self.table.room_bytes() + header.bytes());
         let mut session = self.table.receiving(cache, out);
-        let room = session.room();
-        let mut at_hand = session.at_hand(room);
+        session.at_hand(session.room());
         got.errors += u64::from(self.ring.look());
-        let mut is_any = false;
-        while got.frames < room {
-            let Some((id, written)) = self.ring.used(0) else { break };
-            if at_hand == 0 {
-                got.starved = true;
+        // Twice where a packed ring goes on at its beginning.
+        loop {
+            if state.skip != 0 {
                 break;
             }
-            let Some(front) = session.ahead(id).map(|ahead| Front::of(ahead, header.has_hash)) else {
-                // It names nothing that is out.
-                self.ring.advance(1);
-                got.errors += 1;
-                if got.errors > u64::from(self.shape.size) {
-                    break;
-                }
-                continue;
-            };
-            let is_whole = front.num_buffers() == 1 || !header.is_mergeable;
-            if !is_whole | front.needs_checksum() | (state.skip != 0) {
-                let ring_buffers = u64::from(self.shape.size);
-                let mut unusual = Unusual { ring: &mut self.ring, session: &mut session, header, got: &mut got, state, ring_buffers };
-                let Some(used) = unusual.receive(front) else { break };
-                for &id in used.as_slice() {
-                    match session.post(id, ahead_bytes) {
-                        Some(address) => self.ring.offer(id_of(id), (address, len_bytes), true),
-                        None => self.ids.put(id_of(id)),
-                    }
-                }
-                is_any = true;
-                at_hand = session.at_hand(0);
-                continue;
-            }
-            match session.take(id, ahead_bytes, written, |_| front.words()) {
-                Ok(len_bytes) => {
-                    got.bytes += u64::from(len_bytes);
-                    got.frames += 1;
-                }
-                Err(_) => got.errors += 1,
-            }
-            self.ring.advance(1);
-            at_hand -= 1;
-            is_any = true;
-            if let Some(address) = session.post(id, ahead_bytes) {
-                self.ring.offer(id_of(id), (address, len_bytes), true);
+            let mut run = self.ring.run(len_bytes);
+            let most = run.most_used().min(run.most_offered());
+            let ran = if header.has_hash {
+                session.run(ahead_bytes, &mut run, |ahead| Front::with_hash(ahead).simple(header.is_mergeable))
             } else {
-                self.ids.put(id_of(id));
-            }
-            if got.errors > u64::from(self.shape.size) {
+                session.run(ahead_bytes, &mut run, |ahead| Front::without_hash(ahead).simple(header.is_mergeable))
+            };
+            self.ring.ran(ran.frames, ran.frames);
+            got.frames += ran.frames;
+            got.bytes += ran.bytes;
+            if ran.frames < most || ran.frames == 0 {
                 break;
             }
+        }
+        let mut is_any = got.frames != 0;
+        if session.room() != 0 && self.ring.used(0).is_some() {
+            let Self { ring, ids, shape, .. } = self;
+            let mut rest = Rest { ring, ids, session: &mut session, header, got: &mut got, state, size: u64::from(shape.size) };
+            is_any |= rest.receive(ahead_bytes, len_bytes);
         }
         session.finish(&WORDS);
         if is_any {
@@ -281,14 +256,16 @@ const fn id_of(id: u32) -> u16 {
     id as u16
 }
 
-/// A frame that is not one buffer whose checksum is there.
-struct Unusual<'a, 'b, Q> {
+/// From a frame on that is not as simple as most: it spans buffers, lacks its checksum, is no frame, or there is no buffer for it.
+struct Rest<'a, 'b, Q> {
     ring: &'a mut Q,
+    ids: &'a mut Ids,
     session: &'a mut Receiving<'b>,
     header: NetHeader,
     got: &'a mut Got,
     state: &'a mut State,
-    ring_buffers: u64,
+    /// Descriptors of the ring.
+    size: u64,
 }
 
 /// Ids of a frame's buffers.
@@ -311,11 +288,58 @@ impl IdList {
     }
 }
 
-impl<Q: Virtqueue> Unusual<'_, '_, Q> {
-    /// Takes the buffers of the frame at hand, or one of a frame that was dropped. Their ids; nothing where not all of them were used yet.
+impl<Q: Virtqueue> Rest<'_, '_, Q> {
+    /// Takes what there is, as far as the burst takes it. True where the ring has changed.
     #[cold]
     #[inline(never)]
-    fn receive(&mut self, front: Front) -> Option<IdList> {
+    fn receive(&mut self, ahead_bytes: u32, len_bytes: u32) -> bool {
+        let mut is_any = false;
+        while self.session.room() != 0 && self.got.errors <= self.size {
+            let Some((id, written)) = self.ring.used(0) else { break };
+            if self.session.at_hand(1) == 0 {
+                self.got.starved = true;
+                break;
+            }
+            let Some(front) = self.session.ahead(id).map(|ahead| Front::of(ahead, self.header.has_hash)) else {
+                // It names nothing that is out.
+                self.ring.advance(1);
+                self.got.errors += 1;
+                continue;
+            };
+            let used = if self.state.skip == 0 && front.simple(self.header.is_mergeable).is_some() {
+                self.take_one(front, id, written)
+            } else {
+                let Some(used) = self.take_unusual(front) else { break };
+                used
+            };
+            for &id in used.as_slice() {
+                match self.session.post(id, ahead_bytes) {
+                    Some(address) => self.ring.offer(id_of(id), (address, len_bytes), true),
+                    None => self.ids.put(id_of(id)),
+                }
+            }
+            is_any = true;
+        }
+        is_any
+    }
+
+    /// Takes a frame in one buffer.
+    fn take_one(&mut self, front: Front, id: u32, written: u32) -> IdList {
+        match self.session.take(id, self.header.bytes(), written, |_| front.words()) {
+            Ok(len_bytes) => {
+                self.got.bytes += u64::from(len_bytes);
+                self.got.frames += 1;
+            }
+            Err(_) => self.got.errors += 1,
+        }
+        self.ring.advance(1);
+        let mut ids = IdList::default();
+        ids.push(id);
+        ids
+    }
+
+    /// Takes the buffers of the frame at hand, or one of a frame that was dropped. Their ids; nothing where not all of them were used yet.
+    fn take_unusual(&mut self, front: Front) -> Option<IdList> {
         if self.state.skip != 0 {
             self.state.skip -= 1;
             return Some(self.discard());
@@ -324,7 +348,7 @@ impl<Q: Virtqueue> Unusual<'_, '_, Q> {
         if buffers == 0 || buffers > SEGMENTS_MAX as u64 {
             self.got.errors += 1;
             // The rest of a frame that is too long is no frame. What is longer than the ring is a lie, and not believed in anything.
-            self.state.skip = if buffers > self.ring_buffers { 0 } else { buffers.saturating_sub(1) };
+            self.state.skip = if buffers > self.size { 0 } else { buffers.saturating_sub(1) };
             return Some(self.discard());
         }
         let buffers = u16::try_from(buffers).unwrap_or(1);

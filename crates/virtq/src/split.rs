@@ -1,7 +1,12 @@
 //! Split rings (virtio 1.2, 2.7): a table of descriptors, a ring of what is available, a ring of what was used.
 
 use crate::ring::{Memory, Part, Places, Shape, Virtqueue};
-use vfwire_core::{barrier, cells::DmaCells, error::DmaError};
+use vfwire_core::{
+    barrier,
+    cells::{Cells, DmaCells},
+    error::DmaError,
+    ring::table::Words,
+};
 use vfwire_spec::virtio::split::{
     AVAIL_NO_INTERRUPT, AVAIL_RING, DESC_ALIGN_BYTES, NEXT, USED_NO_NOTIFY, USED_RING, WRITE, avail_bytes, desc_table_bytes, used_bytes,
     used_id, used_len_bytes, word1,
@@ -36,6 +41,8 @@ fn used_at(shape: Shape) -> usize {
 
 impl Virtqueue for Split {
     const COUNTS_ALL: bool = true;
+
+    type Run<'a> = SplitRun<'a>;
 
     fn bytes(shape: Shape) -> (usize, usize) {
         (used_at(shape) + used_bytes(shape.size), DESC_ALIGN_BYTES)
@@ -133,7 +140,72 @@ impl Virtqueue for Split {
     }
 
     #[inline(always)]
+    fn run(&self, _len_bytes: u32) -> SplitRun<'_> {
+        let &Self { ref desc, ref avail, ref used, done, seen, offered, .. } = self;
+        SplitRun {
+            desc: desc.view(),
+            avail: avail.view(),
+            used: used.view(),
+            done: usize::from(done),
+            offered: usize::from(offered),
+            most_used: usize::from(seen.wrapping_sub(done)),
+        }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "at most the size of the ring")]
+    fn ran(&mut self, used: usize, offered: usize) {
+        self.done = self.done.wrapping_add(used as u16);
+        self.offered = self.offered.wrapping_add(offered as u16);
+    }
+
+    #[inline(always)]
     fn next_offset(&self) -> u16 {
         self.offered
+    }
+}
+
+/// What a run needs of it.
+#[derive(Clone, Copy)]
+pub(crate) struct SplitRun<'a> {
+    desc: Cells<'a, u64>,
+    avail: Cells<'a, u16>,
+    used: Cells<'a, u64>,
+    done: usize,
+    offered: usize,
+    most_used: usize,
+}
+
+impl Words for SplitRun<'_> {
+    #[inline(always)]
+    fn most_used(&self) -> usize {
+        self.most_used
+    }
+
+    #[inline(always)]
+    fn most_offered(&self) -> usize {
+        usize::MAX
+    }
+
+    #[inline(always)]
+    fn used(&self, place: usize) -> Option<(u32, u32)> {
+        let element = self.used.get(self.done + place);
+        Some((used_id(element), used_len_bytes(element)))
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "an id of a table of at most 4,096")]
+    fn repost(&mut self, place: usize, id: u32, address: u64) {
+        // Length and flags of a descriptor are the same whenever it is a receive buffer's, and the device does not write there.
+        self.desc.set(id as usize * 2, address);
+        self.avail.set(self.offered + place, id as u16);
+    }
+
+    #[inline(always)]
+    fn offer(&mut self, place: usize, id: u16, address: u64, len_bytes: u32) {
+        let at = usize::from(id) * 2;
+        self.desc.set(at, address);
+        self.desc.set(at + 1, word1(len_bytes, 0, 0));
+        self.avail.set(self.offered + place, id);
     }
 }

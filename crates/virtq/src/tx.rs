@@ -5,6 +5,7 @@
 
 use crate::{
     header::NetHeader,
+    ids::Ids,
     notify::Notify,
     offload::{self, TAG_BYTES},
     packed::Packed,
@@ -23,7 +24,7 @@ use vfwire_core::{
     queue::{Counted, TxQueue, tx_counter},
     ring::{
         Deposit,
-        table::{AHEAD_BYTES, Sending},
+        table::{AHEAD_BYTES, Plain, Sending, Words},
     },
     stats::{Counters, CountersReader},
 };
@@ -98,10 +99,6 @@ struct State {
     descs: Box<[u8]>,
     /// For each id of a chain of a split ring: the next one.
     next_id: Box<[u16]>,
-    /// The ids that are out, oldest first, where the device uses them in order.
-    order: Box<[u16]>,
-    order_head: u16,
-    order_tail: u16,
     /// Frames in flight before it is looked.
     batch: u16,
 }
@@ -114,9 +111,6 @@ impl State {
             vacant: size,
             descs: vec![1; usize::from(size)].into(),
             next_id: vec![0; usize::from(size)].into(),
-            order: vec![0; usize::from(size)].into(),
-            order_head: 0,
-            order_tail: 0,
             batch: (size / 8).min(BATCH),
         }
     }
@@ -130,32 +124,9 @@ impl State {
         self.size() - self.vacant
     }
 
-    /// A frame is out under `id`, in one descriptor.
-    #[inline(always)]
-    fn went_out(&mut self, id: u16, is_in_order: bool) {
-        self.vacant -= 1;
-        if is_in_order {
-            let at = usize::from(self.order_tail) & (self.order.len() - 1);
-            self.order[at] = id;
-            self.order_tail = self.order_tail.wrapping_add(1);
-        }
-    }
-
-    /// The oldest that is out.
-    #[inline(always)]
-    fn oldest(&mut self) -> Option<u16> {
-        if self.order_head == self.order_tail {
-            return None;
-        }
-        let id = self.order[usize::from(self.order_head) & (self.order.len() - 1)];
-        self.order_head = self.order_head.wrapping_add(1);
-        Some(id)
-    }
-
     fn reset(&mut self) {
         self.vacant = self.size();
         self.descs.fill(1);
-        (self.order_head, self.order_tail) = (0, 0);
     }
 }
 
@@ -214,6 +185,8 @@ impl<B: Bar> VirtTx<B> {
         if sent.frames != 0 {
             self.counters.add::<{ tx_counter::FRAMES }>(sent.frames as u64);
             self.counters.add::<{ tx_counter::BYTES }>(sent.bytes);
+        } else if !burst.is_empty() {
+            self.counters.add::<{ tx_counter::FULL_POLLS }>(1);
         }
         if (sent.dropped | sent.bad_completions) != 0 {
             self.counters.add::<{ tx_counter::UNSENDABLE }>(sent.dropped);
@@ -227,8 +200,30 @@ impl<Q: Virtqueue> Base<Q> {
     /// Takes back what the device is done with. How often the device named something that is not out.
     #[inline(always)]
     fn reclaim(&mut self, state: &mut State, cache: &mut BufCache) -> u64 {
-        let mut bad = u64::from(self.ring.look());
-        while self.table.held() != 0 {
+        let bad = u64::from(self.ring.look());
+        // Twice where the ids or a packed ring go on at their beginning.
+        loop {
+            let run = self.ring.run(0);
+            let ids = self.ids.piece_out();
+            let most = run.most_used().min(ids.len());
+            let count = self.table.complete_run(cache, ids, self.shape.is_in_order, &run);
+            self.ring.ran(count, 0);
+            self.ids.came_back(count_of(count));
+            state.vacant += count_of(count);
+            if count < most || count == 0 {
+                break;
+            }
+        }
+        if self.table.held() != 0 && self.ring.used(0).is_some() { bad + self.reclaim_rest(state, cache) } else { bad }
+    }
+
+    /// From a frame on that is not as simple as most: it has several descriptors, the device names the last of several in order, or nothing
+    /// that is out; or the cache is full.
+    #[cold]
+    #[inline(never)]
+    fn reclaim_rest(&mut self, state: &mut State, cache: &mut BufCache) -> u64 {
+        let mut bad = 0;
+        while self.table.held() != 0 && bad <= u64::from(self.shape.size) {
             let Some((id, _)) = self.ring.used(0) else { break };
             if self.shape.is_in_order {
                 if !self.complete_to(id, state, cache) {
@@ -241,35 +236,24 @@ impl<Q: Virtqueue> Base<Q> {
                 self.ring.advance(1);
                 bad += 1;
             }
-            if bad > u64::from(self.shape.size) {
-                break;
-            }
         }
         bad
     }
 
     /// The ids of a frame that was completed are free. How many descriptors they were.
-    #[inline(always)]
     fn give_back(&mut self, id: u32, state: &mut State) -> u16 {
         #[expect(clippy::cast_possible_truncation, reason = "an id that the table knew: below 4,096")]
         let id = id as u16;
         let descs = u16::from(state.descs[usize::from(id)]);
         state.vacant += descs;
         self.ids.put(id);
-        if descs != 1 {
-            self.give_back_chain(id, descs, state);
+        state.descs[usize::from(id)] = 1;
+        let mut at = id;
+        for _ in 1..Q::ids_of(usize::from(descs)) {
+            at = state.next_id[usize::from(at)];
+            self.ids.put(at);
         }
         descs
-    }
-
-    #[cold]
-    fn give_back_chain(&mut self, first: u16, descs: u16, state: &mut State) {
-        state.descs[usize::from(first)] = 1;
-        let mut id = first;
-        for _ in 1..Q::ids_of(usize::from(descs)) {
-            id = state.next_id[usize::from(id)];
-            self.ids.put(id);
-        }
     }
 
     /// A device that uses buffers in order may name the last one of several (2.7.9, 2.8.9). In a split ring its index says how many there
@@ -280,8 +264,10 @@ impl<Q: Virtqueue> Base<Q> {
             return false;
         }
         loop {
-            let Some(id) = state.oldest() else { return false };
-            self.table.complete(u32::from(id), cache);
+            let id = self.ids.oldest_out();
+            if !self.table.complete(u32::from(id), cache) {
+                return false;
+            }
             let descs = self.give_back(u32::from(id), state);
             self.ring.advance(descs);
             if u32::from(id) == named || Q::COUNTS_ALL && self.ring.used(0).is_none() {
@@ -292,38 +278,47 @@ impl<Q: Virtqueue> Base<Q> {
 
     #[inline(always)]
     fn post(&mut self, state: &mut State, cache: &mut BufCache, burst: &mut Burst, sent: &mut Sent) {
-        let (header, is_in_order) = (state.header, self.shape.is_in_order);
-        let spread_bytes = header.max_frame_bytes - MIN_FRAME_BYTES;
+        let header = state.header;
+        let plain = Plain { ahead_bytes: header.bytes(), min_bytes: MIN_FRAME_BYTES, max_bytes: header.max_frame_bytes };
         let mut session = self.table.sending(cache, burst);
         if session.is_plain() {
+            // Twice where the ids or a packed ring go on at their beginning.
             while session.left() != 0 {
-                let len_bytes = session.first_bytes();
-                if len_bytes.wrapping_sub(MIN_FRAME_BYTES) > spread_bytes || state.vacant == 0 {
+                let mut run = self.ring.run(0);
+                let ids = self.ids.piece();
+                let ids = &ids[..ids.len().min(usize::from(state.vacant))];
+                let most = run.most_offered().min(ids.len());
+                let ran = session.run(plain, ids, &mut run);
+                self.ring.ran(0, ran.frames);
+                self.ids.skip(count_of(ran.frames));
+                state.vacant -= count_of(ran.frames);
+                sent.frames += ran.frames;
+                sent.bytes += ran.bytes;
+                if ran.frames < most || ran.frames == 0 {
                     break;
                 }
-                let Some(id) = self.ids.peek() else { break };
-                let Some(part) = session.post(u32::from(id), [0; 3], header.bytes()) else { break };
-                self.ids.skip();
-                self.ring.offer(id, part, false);
-                state.went_out(id, is_in_order);
-                sent.frames += 1;
-                sent.bytes += u64::from(len_bytes);
             }
         }
         if session.left() != 0 {
-            let mut slow = Slow { ring: &mut self.ring, ids: &mut self.ids, session, state, is_in_order };
+            let mut slow = Slow { ring: &mut self.ring, ids: &mut self.ids, session, state };
             slow.post(sent);
         }
     }
 }
 
+/// A count of frames of one run.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "at most as many as a ring has descriptors")]
+const fn count_of(frames: usize) -> u16 {
+    frames as u16
+}
+
 /// Frames that are not as simple as that: they span buffers, ask for something, lack headroom, do not fit, or cannot be sent.
 struct Slow<'a, 'b, Q> {
     ring: &'a mut Q,
-    ids: &'a mut crate::ids::Ids,
+    ids: &'a mut Ids,
     session: Sending<'b>,
     state: &'a mut State,
-    is_in_order: bool,
 }
 
 impl<Q: Virtqueue> Slow<'_, '_, Q> {
@@ -361,9 +356,9 @@ impl<Q: Virtqueue> Slow<'_, '_, Q> {
             let simple = if has_room { self.session.post(u32::from(id), said.ahead(header.has_hash), header.bytes()) } else { None };
             match simple {
                 Some(part) => {
-                    self.ids.skip();
+                    self.ids.skip(1);
                     self.ring.offer(id, part, false);
-                    self.state.went_out(id, self.is_in_order);
+                    self.state.vacant -= 1;
                 }
                 None => self.chain(said.alone(header.has_hash), segments),
             }
@@ -400,8 +395,7 @@ impl<Q: Virtqueue> Slow<'_, '_, Q> {
         }
         let descs = u8::try_from(parts_count).unwrap_or(u8::MAX);
         self.state.descs[first] = descs;
-        self.state.went_out(ids[0], self.is_in_order);
-        self.state.vacant -= u16::from(descs) - 1;
+        self.state.vacant -= u16::from(descs);
     }
 }
 

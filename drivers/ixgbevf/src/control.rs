@@ -9,7 +9,6 @@
 use std::{collections::BTreeSet, time::Duration};
 use vfwire_core::{
     bar::{Bar, Regs},
-    clock,
     error::PortError,
     life::Setback,
     poll::{Wait, poll_until},
@@ -169,14 +168,18 @@ impl<B: Bar> Control<B> {
         self.told.pf_link
     }
 
-    /// Resets the VF, tells the PF so, negotiates the version of the messages, and learns what the PF has for this VF.
-    pub(crate) fn begin(&mut self) -> Result<(), Setback> {
+    /// Resets the VF. How long that takes.
+    pub(crate) fn reset(&mut self) -> Duration {
         self.regs.write(regs::VFCTRL, VFCTRL_RST);
         self.in_force = InForce::default();
         // How many queues may be enabled is remembered until the PF has said it anew.
         self.told = Told { queues: self.told.queues, ..Told::default() };
         self.regs.read(regs::VFSTATUS); // The write must have arrived before the time runs.
-        clock::pause(RESET_TIME);
+        RESET_TIME
+    }
+
+    /// Tells the PF of a reset of the VF, negotiates the version of the messages, and learns what the PF has for this VF.
+    pub(crate) fn begin(&mut self) -> Result<(), Setback> {
         poll_until(PF_BACK, || Ok((!self.mailbox.pf_in_reset()?).then_some(())))?;
         self.regs.write(regs::VTEIMC, VTEI_ALL);
         self.regs.write(regs::VTEITR.index(0), MARK);

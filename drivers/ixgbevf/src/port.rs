@@ -7,7 +7,7 @@ use crate::{
     stats::{self, Device, Raw},
     tx::{self, TxDesc},
 };
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 use vfwire_core::{
     bar::{Bar, Doorbell, Regs},
     bus::PciFunction,
@@ -82,6 +82,10 @@ impl<B: Bar> Vf for IxgbeVf<B> {
 
     fn doorbells(&self, queue: u32) -> [Doorbell<B>; 2] {
         [self.regs.doorbell(regs::VFRDT.index(queue)), self.regs.doorbell(regs::VFTDT.index(queue))]
+    }
+
+    fn reset(&mut self) -> Duration {
+        self.control.reset()
     }
 
     fn begin(&mut self) -> Result<(), Setback> {

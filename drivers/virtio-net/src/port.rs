@@ -39,7 +39,7 @@ const COMMAND_DESC: u16 = 16;
 /// Takes a function and makes a stopped port of it.
 pub(crate) fn probe<F: PciFunction>(function: F) -> Result<VirtioNetPort<F>, PortError> {
     let transport = Transport::find(&function)?;
-    LivePort::probe(function, VirtioNetFunction { control: Control::new(transport), notifies: Vec::new() })
+    LivePort::probe(function, VirtioNetFunction { control: Control::new(transport), notifies: Vec::new(), was_up: false })
 }
 
 /// A virtio network function.
@@ -48,6 +48,7 @@ pub struct VirtioNetFunction<B> {
     control: Control<B>,
     /// Of the queues of the current start, in the order of their indices.
     notifies: Vec<vfwire_virtq::Notify<B>>,
+    was_up: bool,
 }
 
 /// What the device is told of the rings of a start.
@@ -193,7 +194,14 @@ impl<B: Bar> Hardware for VirtioNetFunction<B> {
     }
 
     fn link(&mut self) -> Result<Link, PortError> {
-        Ok(self.control.link()?.0)
+        let link = self.control.link()?.0;
+        let was_up = std::mem::replace(&mut self.was_up, link.up);
+        if link.up && !was_up {
+            // With the link down a device may have stopped to listen for good: QEMU's does with packed rings, drops what there is to send,
+            // and says that it needs a reset when it is told of more (seen with 10.0.2).
+            self.notifies.iter().for_each(vfwire_virtq::Notify::remind);
+        }
+        Ok(link)
     }
 
     fn rss(&mut self) -> Result<Rss, Setback> {

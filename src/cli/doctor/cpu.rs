@@ -43,7 +43,7 @@ fn exclusive(cpus: &Cpus, in_pod: bool) -> Check {
             Check::ok(ID, format!("CPUs {usable} are a part of the machine's; whose else they are cannot be told from here"))
         }
         Sharing::Shared if !in_pod => Check::ok(ID, format!("CPUs {usable} are the machine's")),
-        Sharing::Shared => Check::warning(ID, format!("CPUs {usable} are shared with other containers"), STATIC_POLICY),
+        Sharing::Shared => Check::warning(ID, format!("CPUs {usable} are not this container's own"), STATIC_POLICY),
     }
     .needs("CPUs of its own")
 }

@@ -139,7 +139,7 @@ fn link(port: &mut DynPort) -> Check {
 
 /// No VF can ask whether its PF drops frames with a foreign source address.
 fn spoofchk(subject: &Subject) -> Check {
-    let command = notice::remedy(&Address::Pci(subject.address)).unwrap_or_else(|| "`ip link set PF vf N spoofchk off`".to_owned());
+    let command = notice::remedy(&Address::Pci(subject.address)).unwrap_or_default();
     Check {
         remedy: Some(format!(
             "only where frames keep their source MAC (mode io): {command} on the host, or `\"spoofchk\": \"off\"` in the network's configuration"

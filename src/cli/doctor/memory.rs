@@ -67,7 +67,8 @@ fn hugepages(context: &Context) -> Check {
     if free < pages {
         // Besides what is in use now.
         let reserve = total.saturating_sub(free) + pages;
-        let remedy = format!("on the host: `hugepages.sh reserve {reserve}`; in the container's spec: {}", need.yaml());
+        let spec = if context.in_pod() { format!("; in the container's spec: {}", need.yaml()) } else { String::new() };
+        let remedy = format!("on the host: `hugepages.sh reserve {reserve}`{spec}");
         return Check::failure(ID, stock(size), remedy).needs(needed);
     }
     match need.pages.try_allocate(need.pages.page_bytes()) {

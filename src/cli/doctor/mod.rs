@@ -78,7 +78,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     let (environment, subjects) = subjects(&options.wanted, &root)?;
     let need = need(&environment, subjects.len())?;
     let context = Context { wanted: &options.wanted, environment: &environment, subjects: &subjects, need };
-    let report = Report::new(environment.pod.as_ref(), examine(&context));
+    let report = Report::new(environment.pod.as_ref(), examine(&context, FAMILIES));
     if options.json {
         let json = serde_json::to_string(&report).map_err(|error| Failure::failed(format!("no JSON of the report: {error}")))?;
         print(json)?;
@@ -88,8 +88,8 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Failure> {
     Ok(report.exit_code())
 }
 
-fn examine(context: &Context) -> Vec<Check> {
-    FAMILIES.iter().fold(Vec::new(), |mut checks, family| {
+fn examine(context: &Context, families: &[Family]) -> Vec<Check> {
+    families.iter().fold(Vec::new(), |mut checks, family| {
         let found = family(context, &checks);
         checks.extend(found);
         checks

@@ -48,9 +48,11 @@ fn vf(context: &Context) -> Check {
 }
 
 /// Who mends what cannot be read.
-fn remedy(error: &PodError) -> &'static str {
+fn remedy(error: &PodError) -> String {
     match error {
-        PodError::NodeGone { .. } => "on the host: `hugepages.sh bind ADDRESS`, then delete the pod, so that it is granted a VF again",
+        PodError::NodeGone { address, .. } => {
+            return format!("on the host: `hugepages.sh bind {address}`, then delete the pod, so that it is granted a VF again");
+        }
         PodError::NotGranted { .. } => {
             "delete the pod, so that the device plugin grants a VF again; remove the variable where the pod's `env` sets it"
         }
@@ -58,6 +60,7 @@ fn remedy(error: &PodError) -> &'static str {
             "remove the variable where the pod's `env` sets it, since the device plugin does; or name the VF: `args: [forward, --port, ADDRESS]`"
         }
     }
+    .to_owned()
 }
 
 fn network(context: &Context) -> Check {

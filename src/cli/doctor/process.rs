@@ -21,7 +21,7 @@ fn user(context: &Context) -> Check {
             "`securityContext: {runAsNonRoot: true, runAsUser: 1000, allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}`";
         return Check::warning(ID, found, remedy).needs("no root");
     }
-    Check::ok(ID, found).needs("no root")
+    Check::ok(ID, found)
 }
 
 fn seccomp(context: &Context) -> Check {

@@ -6,7 +6,7 @@ use std::{
     io::ErrorKind,
     path::Path,
 };
-use vfwire::{Sysfs, foreign_siblings, preflight};
+use vfwire::{Sysfs, VfioError, foreign_siblings, network_function, preflight};
 use vfwire_pod::{NodeKind, VfioNode};
 
 /// EBUSY (errno.h): the group is open elsewhere.
@@ -17,7 +17,7 @@ const PROCESSES_MAX: usize = 4096;
 pub(super) fn checks(context: &Context, _: &[Check]) -> Vec<Check> {
     let mut checks: Vec<_> = context.subjects.first().map(|first| container(context, first)).into_iter().collect();
     for subject in context.subjects {
-        let of_vf = [function(subject), group(subject), node(context, subject)];
+        let of_vf = [function(context, subject), group(subject), node(context, subject)];
         checks.extend(of_vf.map(|check| check.of(subject.address)));
     }
     checks
@@ -63,10 +63,14 @@ fn container(context: &Context, subject: &Subject) -> Check {
     .needs("/dev/vfio/vfio, to read and write")
 }
 
-fn function(subject: &Subject) -> Check {
+fn function(context: &Context, subject: &Subject) -> Check {
     const ID: &str = "vfio.function";
     match preflight(&Sysfs::default(), subject.address) {
         Ok(group) => Check::ok(ID, format!("bound to vfio-pci, in IOMMU group {group}")),
+        Err(VfioError::NoSuchFunction { address }) if context.in_pod() => {
+            let remedy = "its VF was taken away on the host: delete the pod, so that it is granted one again";
+            Check::failure(ID, format!("there is no PCI function {address}"), remedy)
+        }
         Err(error) => Check::failed_with(ID, error),
     }
     .needs("a function that is bound to vfio-pci, behind an IOMMU")
@@ -74,7 +78,11 @@ fn function(subject: &Subject) -> Check {
 
 fn group(subject: &Subject) -> Check {
     const ID: &str = "vfio.group";
-    let siblings = foreign_siblings(&Sysfs::default(), subject.address);
+    let sysfs = Sysfs::default();
+    if network_function(&sysfs, subject.address).and_then(|function| function.iommu_group).is_none() {
+        return Check::skipped(ID, "see vfio.function: there is no group");
+    }
+    let siblings = foreign_siblings(&sysfs, subject.address);
     if siblings.is_empty() {
         return Check::ok(ID, "no kernel driver has a function of the group").needs("a group that is vfio-pci's");
     }

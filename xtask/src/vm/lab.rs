@@ -161,6 +161,7 @@ impl Lab {
         self.guest.run("sh /vm/baseline.sh")?;
         self.guest.check_faults().context("before the scenario began")?;
         self.used.clear();
+        self.guest.expected = None;
         let result = scenario(self);
         let faults = self.guest.check_faults();
         match (result, faults) {

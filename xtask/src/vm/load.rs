@@ -19,18 +19,26 @@ const NAP: Duration = Duration::from_micros(200);
 const UNANSWERED: u32 = 200;
 /// How long what is still under way is waited for.
 const LAST_FRAMES: Duration = Duration::from_secs(3);
+/// The same where nobody is left who sends: what it sent is in our socket, or at most in QEMU's hands.
+const LAST_FRAMES_UNANSWERED: Duration = Duration::from_millis(200);
 
 /// What other threads may know of a load, and tell it.
 #[derive(Default)]
 pub(super) struct Progress {
     returned: AtomicU32,
     over: AtomicBool,
+    unanswered: AtomicBool,
 }
 
 impl Progress {
     /// Frames that have come back.
     pub(super) fn returned(&self) -> u32 {
         self.returned.load(Ordering::Relaxed)
+    }
+
+    /// From now on nobody is there who could answer.
+    pub(super) fn nobody_answers(&self) {
+        self.unanswered.store(true, Ordering::Relaxed);
     }
 
     /// Ends the load.
@@ -98,7 +106,8 @@ impl Load<'_> {
             progress.returned.store(self.checker.good(), Ordering::Relaxed);
             thread::sleep(NAP);
         }
-        let (sent, deadline) = (self.journal.sent.len(), Instant::now() + LAST_FRAMES);
+        let patience = if progress.unanswered.load(Ordering::Relaxed) { LAST_FRAMES_UNANSWERED } else { LAST_FRAMES };
+        let (sent, deadline) = (self.journal.sent.len(), Instant::now() + patience);
         while self.checker.newest().is_none_or(|newest| newest as usize + 1 < sent) && Instant::now() < deadline {
             self.take()?;
             thread::sleep(NAP);

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 
 use super::qemu::{ShortPath, short_path};
 use super::stream::{Checker, Stream};
@@ -94,6 +96,19 @@ impl Wire {
         }
     }
 
+    /// The next frame, if one is there, however long the socket is told to wait.
+    fn take_now(&self) -> Result<Option<Vec<u8>>> {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        match recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+            Ok((length, _)) => {
+                buffer.truncate(length);
+                Ok(Some(buffer))
+            }
+            Err(Errno::AGAIN) => Ok(None),
+            Err(error) => Err(error).context("the wire is cut"),
+        }
+    }
+
     /// The first frame that `wanted` picks, within the patience of a wire.
     pub(super) fn receive_where<T>(&self, mut wanted: impl FnMut(&[u8]) -> Option<T>) -> Result<Option<T>> {
         // Others' frames are few: the limit is on silence, the count keeps it finite.
@@ -158,9 +173,12 @@ fn run<'a>(stream: &'a Stream, window: u32, from: &Wire, to: &Wire) -> Result<Ch
         while checker.outstanding() < window
             && let Some(frame) = checker.next()
         {
-            // What comes back is taken meanwhile: who carries it may wait for that before it takes more.
+            // What comes back is taken meanwhile: a relay that finds our socket full takes no more until there is room in it.
             while !from.offer(&frame, SOON)? {
                 let Some(back) = to.receive(PATIENCE)? else { bail!("the machine takes no frame from the wire, and gives none") };
+                checker.take(&back);
+            }
+            while let Some(back) = to.take_now()? {
                 checker.take(&back);
             }
         }

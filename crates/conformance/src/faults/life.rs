@@ -299,8 +299,8 @@ impl<F: Fixture> Life<F> {
                 // A device that has not let go shows it now.
                 None | Some(PortState::Stopped | PortState::Failed | PortState::Removed) => return self.traffic(2, 60),
             }
-            // What runs for seconds and moves nothing has not noticed.
-            if failed > 50 {
+            // What moves nothing for twice as long as a transmit queue may be stalled has not noticed.
+            if failed > 100 {
                 return false;
             }
         }

@@ -16,6 +16,8 @@ pub(super) struct Report {
     /// What the numbers of events mean.
     happenings: Vec<&'static str>,
     rows: BTreeMap<String, Row>,
+    /// In how many runs each excuse was needed, and by which kinds of fault.
+    excuses: BTreeMap<&'static str, BTreeMap<String, usize>>,
     failures: Vec<(Schedule, String)>,
 }
 
@@ -32,11 +34,14 @@ struct Row {
 
 impl Report {
     pub(super) fn new<F: Fixture>(steps: usize, happenings: Vec<&'static str>) -> Self {
-        Self { driver: F::Driver::NAME, steps, happenings, rows: BTreeMap::new(), failures: Vec::new() }
+        Self { driver: F::Driver::NAME, steps, happenings, rows: BTreeMap::new(), excuses: BTreeMap::new(), failures: Vec::new() }
     }
 
     pub(super) fn add(&mut self, schedule: &Schedule, result: Result<Outcome, String>) {
         let name = self.name(schedule);
+        for excuse in result.iter().flat_map(|outcome| &outcome.excuses) {
+            *self.excuses.entry(excuse).or_default().entry(name.clone()).or_default() += 1;
+        }
         let row = self.rows.entry(name).or_default();
         row.runs += 1;
         match result {
@@ -69,6 +74,10 @@ impl Report {
             print!("{name:<36}{:>7}", row.runs);
             HELPS.iter().for_each(|help| print!("{:>7}", row.help[*help as usize]));
             println!("{:>7}{:>7}", row.ended, row.failed);
+        }
+        for (excuse, faults) in &self.excuses {
+            let faults: Vec<_> = faults.iter().map(|(fault, runs)| format!("{fault} {runs}")).collect();
+            println!("excused: {excuse}: {}", faults.join(", "));
         }
         self.failures.sort_by_key(|(schedule, _)| schedule.faults()[0].0);
         let (failed, mut printed) = (self.failures.len(), BTreeMap::<String, usize>::new());

@@ -4,6 +4,10 @@
 //! is looked up, and names a buffer that is out or nothing at all; so whatever it says, a buffer has one owner. Moving buffers takes a
 //! session, which borrows the table with the cache and the burst of a call and has seen that all three are of one pool.
 
+mod run;
+
+pub use run::{Plain, Ran, Words};
+
 use super::{Deposit, NO_BUFFER, deposit::Deposited};
 #[cfg(feature = "audit")]
 use crate::audit::Owner;
@@ -18,7 +22,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// In an entry: the frame goes on in other buffers.
+/// In an entry: the frame goes on in other buffers, or has other descriptors than that of its one buffer.
 const CHAINED: u32 = 1 << 31;
 /// Bytes before a frame that can be read and written as words, for a header that the device wants in front.
 pub const AHEAD_BYTES: usize = size_of::<Ahead>();
@@ -421,12 +425,6 @@ impl Sending<'_> {
         !self.burst.flags.any()
     }
 
-    /// Length of the next frame's first buffer in bytes. Zero where none is left.
-    #[inline(always)]
-    pub fn first_bytes(&self) -> u32 {
-        if self.next < self.len { self.burst.frames.span[self.next] & 0xffff } else { 0 }
-    }
-
     /// The next frame.
     pub fn frame(&mut self) -> Option<PacketMut<'_>> {
         let burst = &mut *self.burst;
@@ -482,9 +480,7 @@ impl Sending<'_> {
             return false;
         }
         let (first, span) = (self.burst.frames.buffer[self.next], self.burst.frames.span[self.next]);
-        let after = self.table.arena.segment_after(first);
-        let entry = if after.is_some() { first | CHAINED } else { first };
-        if !self.table.put(id, entry) {
+        if !self.table.put(id, first | CHAINED) {
             return false;
         }
         let mut at = Some((first, span));

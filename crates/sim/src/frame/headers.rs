@@ -153,6 +153,20 @@ impl Headers {
         Some(self.pseudo_header(frame, protocol, segment.len())?.and(Sum::of(segment)).checksum() == 0)
     }
 
+    /// The frame with the pseudo header's sum where its TCP or UDP checksum is, and where that is.
+    pub fn without_l4_checksum(&self, frame: &[u8]) -> Option<(Vec<u8>, usize)> {
+        let (protocol, offset) = match self.transport {
+            Transport::Tcp => (TCP, 16),
+            Transport::Udp => (UDP, 6),
+            Transport::Other | Transport::Sctp => return None,
+        };
+        let at = self.transport_at + offset;
+        let sum = !self.pseudo_header(frame, protocol, self.packet_end.checked_sub(self.transport_at)?)?.checksum();
+        let mut frame = frame.to_vec();
+        frame.get_mut(at..at + 2)?.copy_from_slice(&sum.to_be_bytes());
+        Some((frame, at))
+    }
+
     /// Source and destination address, one after the other.
     pub fn addresses<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
         let (from, to) = match self.network {

@@ -10,6 +10,7 @@ use vfwire_core::{
     meta::{Checksum, L4, TxOffload},
     pool::PoolConfig,
     port::{Intent, Link, Offload, Port, Setting},
+    queue::TxQueue,
 };
 use vfwire_sim::models::virtio_net::Layout;
 use vfwire_spec::virtio::{control, features::Features};
@@ -236,4 +237,57 @@ fn announcements_are_acknowledged() {
         bench.events();
         assert_eq!(bench.model(|model| model.counters().commands), before + 1);
     }
+}
+
+/// A tag is put into a frame by us. One that has to wait for descriptors (its header has none of its buffer's headroom) gets it once.
+#[test]
+fn a_frame_that_waits_gets_its_tag_once() {
+    for packed in BOTH {
+        let mut bench = running(&setup().rings(32), |options| options.packed = packed);
+        let mut burst = bench.pool.burst(32);
+        let plain: Vec<_> = (0..31).map(|number| frame(PEER, 60, number)).collect();
+        plain.iter().for_each(|frame| bench.load(&mut burst, frame, TxOffload::default()));
+        assert_eq!(bench.tx[0].tx_burst(&mut bench.cache, &mut burst), 31);
+        // One descriptor is left, and the frame needs two.
+        let waits = frame(PEER, 100, 31);
+        bench.load(&mut burst, &waits[40..], TxOffload::default().vlan(5));
+        let mut last = burst.get_mut(0).expect("it was loaded");
+        last.prepend(40).expect("64 bytes of headroom")[..40].copy_from_slice(&waits[..40]);
+        for _ in 0..3 {
+            assert_eq!(bench.tx[0].tx_burst(&mut bench.cache, &mut burst), 0);
+            assert_eq!(burst.get_mut(0).expect("it waits").data(), waits, "as it was");
+        }
+        bench.settle();
+        bench.flush(0, &mut burst);
+        let expected: Vec<_> = plain.into_iter().chain([tagged(&waits, 5)]).collect();
+        assert_same(&bench.sent(), &expected, format_args!("packed: {packed}"));
+    }
+}
+
+/// Frames of another machine on the same host come without their checksum: it is put in, in frames of one buffer and of several.
+#[test]
+fn checksums_that_senders_left_open_are_put_in() {
+    for (packed, hash_report) in [(false, false), (false, true), (true, false), (true, true)] {
+        let jumbo = setup().intent(Intent { mtu_bytes: 9000, offloads: [Offload::RxChecksum].into(), ..Intent::default() });
+        let mut bench = running(&jumbo, |options| {
+            (options.packed, options.hash_report, options.partial_csum) = (packed, hash_report, true);
+        });
+        let to = bench.mac();
+        let sizes = [(false, 1), (true, 18), (false, 1460), (true, 3001), (false, 8900)];
+        let sent: Vec<_> = sizes
+            .into_iter()
+            .flat_map(|(ipv6, payload_bytes)| [L4::Tcp, L4::Udp].map(|l4| Datagram { ipv6, l4, source_port: 7, payload_bytes }))
+            .map(|datagram| datagram.frame(to, PEER))
+            .collect();
+        let got = bench.receive_of(sent.clone());
+        let bytes: Vec<_> = got.iter().map(|arrived| arrived.bytes.clone()).collect();
+        assert_same(&bytes, &sent, format_args!("packed: {packed}, with hash: {hash_report}"));
+        assert!(got.iter().all(|arrived| arrived.meta.l4_checksum == Checksum::Good));
+    }
+}
+
+#[test]
+fn a_set_of_features_that_the_device_refuses_is_named() {
+    let text = super::refused(|options| options.required = Features::CTRL_RX_EXTRA);
+    assert!(text.contains("MRG_RXBUF") && text.contains("refused by the device") && text.contains("on the host"), "{text}");
 }

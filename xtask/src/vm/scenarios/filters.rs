@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use super::traffic::{HOST_A, VF_A, swapped};
 use crate::vm::devices::At;
-use crate::vm::forwarder::{self, Forwarder};
+use crate::vm::forwarder::{self, Forwarder, START_LIMIT};
 use crate::vm::lab::Lab;
 use crate::vm::stream::{BROADCAST, Mac, Stream, Tag};
 use crate::vm::wire::{exchange, expect_silence};
@@ -38,12 +38,24 @@ fn is_dropped(lab: &Lab, at: At, what: &str, stream: &Stream) -> Result<()> {
     expect_silence(stream, lab.wire(at), lab.wire(at)).with_context(|| what.to_owned())
 }
 
-pub(super) fn vlan(lab: &mut Lab) -> Result<()> {
-    vlan_at(lab, At::Pf(0), Tag::Stripped)
+/// Frames of a VLAN that was joined and untagged ones come through, those of one that was left do not. `tag` says what becomes of a tag.
+pub(super) fn left_vlan_at(lab: &mut Lab, at: At, tag: fn(u16) -> Tag) -> Result<()> {
+    let command = format!("exec vlans {} {VLAN_JOINED} {VLAN_OTHER} {}", lab.function(at).address, forwarder::text(VF_A));
+    let program = lab.guest.start(&command)?;
+    program.wait_for_words(&mut lab.guest, "left", START_LIMIT)?;
+    let joined = Stream { tag: Some(tag(VLAN_JOINED)), ..swapped(lab, FRAMES) };
+    passes(lab, at, "a VLAN that was joined", &joined)?;
+    let left = Stream { tag: Some(tag(VLAN_OTHER)), ..swapped(lab, FRAMES) };
+    is_dropped(lab, at, "a VLAN that was left", &left)?;
+    let untagged = swapped(lab, FRAMES);
+    passes(lab, at, "untagged", &untagged)?;
+    program.signal(&mut lab.guest, "TERM")?;
+    program.wait(&mut lab.guest, START_LIMIT).map(drop)
 }
 
-/// Frames of a VLAN that was joined and untagged ones come through, those of another VLAN do not. `tag` says what becomes of a tag.
-pub(super) fn vlan_at(lab: &mut Lab, at: At, tag: fn(u16) -> Tag) -> Result<()> {
+pub(super) fn vlan(lab: &mut Lab) -> Result<()> {
+    let (at, tag) = (At::Pf(0), Tag::Stripped);
+    left_vlan_at(lab, at, tag)?;
     let forwarder = start(lab, at, &format!("--vlan {VLAN_JOINED}"))?;
     let joined = Stream { tag: Some(tag(VLAN_JOINED)), ..swapped(lab, FRAMES) };
     passes(lab, at, "a VLAN that was joined", &joined)?;

@@ -105,8 +105,9 @@ fn one_round(lab: &mut Lab, at: At, take: &Take<'_>, totals: &mut Totals) -> Res
     let stream = swapped(lab, FRAMES_MAX);
     let mut took_ms = 0;
     let (guest, qmp, wire) = lab.parts(at);
-    let taken = |_: &Progress| {
+    let taken = |progress: &Progress| {
         took_ms = take(guest, qmp, &vf)?;
+        progress.nobody_answers();
         Ok(())
     };
     let journal = under_load(&stream, wire, taken)?;

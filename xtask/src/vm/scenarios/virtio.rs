@@ -84,9 +84,10 @@ pub(super) fn filters(lab: &mut Lab) -> Result<()> {
     each(lab, |lab, at| filters::multicast_at(lab, at).and_then(|()| promiscuous(lab, at)))
 }
 
-/// The device filters VLANs by what its control queue was told (CTRL_VLAN), and leaves the tags where they are.
+/// The device filters VLANs by what its control queue was told (CTRL_VLAN), and leaves the tags where they are. One that was never joined
+/// cannot be tried: QEMU 10.0.2 begins with all of them let through.
 pub(super) fn vlan(lab: &mut Lab) -> Result<()> {
-    each(lab, |lab, at| filters::vlan_at(lab, at, Tag::Kept))
+    each(lab, |lab, at| filters::left_vlan_at(lab, at, Tag::Kept))
 }
 
 /// Other stations' frames come through where that was asked for, and only there.
@@ -148,6 +149,9 @@ pub(super) fn function_reset(lab: &mut Lab) -> Result<()> {
 }
 
 pub(super) fn cable(lab: &mut Lab) -> Result<()> {
+    // QEMU 10.0 counts wrongly when it drops what is in a packed ring while the link is down, and notices that when the link is up again: then it
+    // says NEEDS_RESET, and the port has one more thing to recover from.
+    lab.guest.expected = Some("Virtqueue size exceeded");
     each(lab, recovery::cable_at)
 }
 

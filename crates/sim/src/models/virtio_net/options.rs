@@ -51,6 +51,10 @@ pub struct VirtioNetOptions {
     pub withheld: Features,
     /// The configuration changes whenever it is looked at.
     pub unsettled: bool,
+    /// Frames come without their transport checksum, for the driver to put in, as from another machine on the same host (5.1.6.4.1).
+    pub partial_csum: bool,
+    /// The device takes no set of features that lacks one of these.
+    pub required: Features,
 }
 
 impl Default for VirtioNetOptions {
@@ -79,6 +83,8 @@ impl Default for VirtioNetOptions {
             silent: false,
             withheld: Features::NONE,
             unsettled: false,
+            partial_csum: false,
+            required: Features::VERSION_1 | Features::ACCESS_PLATFORM,
         }
     }
 }
@@ -107,6 +113,7 @@ impl VirtioNetOptions {
             "spoofchk" => self.spoofchk = on_off(key, value)?,
             "silent" => self.silent = on_off(key, value)?,
             "unsettled" => self.unsettled = on_off(key, value)?,
+            "partial_csum" => self.partial_csum = on_off(key, value)?,
             "version_1" => {
                 let withheld = if on_off(key, value)? { Features::NONE } else { Features::VERSION_1 };
                 self.withheld = self.withheld.without(Features::VERSION_1) | withheld;
@@ -150,7 +157,7 @@ impl VirtioNetOptions {
 /// More pairs than any test has; each queue has a page for its notifications in some layouts.
 const MAX_PAIRS: u16 = 128;
 const KEYS: &str = "packed, in_order, mrg_rxbuf, csum, tso, queues, rss, hash, mtu, mac, ctrl, notification_data, mbps, queue_size, \
-                    trusted, spoofchk, layout, silent, unsettled, version_1";
+                    trusted, spoofchk, layout, silent, unsettled, partial_csum, version_1";
 
 #[cfg(test)]
 mod tests {

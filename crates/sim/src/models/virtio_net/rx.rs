@@ -6,7 +6,7 @@ use vfwire_spec::{
     net::{ETH_HEADER_BYTES, VLAN_TAG_BYTES},
     virtio::{
         features::Features,
-        net::{self, DATA_VALID, HEADER_BYTES, HEADER_HASH_BYTES, Header},
+        net::{self, DATA_VALID, HEADER_BYTES, HEADER_HASH_BYTES, Header, NEEDS_CSUM},
     },
 };
 
@@ -26,8 +26,7 @@ impl VirtioNetModel {
             let Some(frame) = wire.receive() else { break };
             moved = true;
             if is_passing {
-                // What breaks the queue is lost with it.
-                self.receive_frame(frame, memory).inspect_err(|_| self.counters.off_frames += 1)?;
+                self.receive_frame(frame, memory)?;
             } else {
                 self.counters.off_frames += 1;
             }
@@ -83,13 +82,23 @@ impl VirtioNetModel {
             return Ok(());
         }
         let is_good = self.transport.has(Features::GUEST_CSUM) && headers.l4_checksum_is_good(frame) == Some(true);
-        let header = Header { flags: if is_good { DATA_VALID } else { 0 }, ..Header::default() };
-        if self.deliver(queue, (header, hashed), frame, memory)? {
-            self.counters.received_frames += 1;
-        } else {
+        let unsummed = if is_good && self.options.partial_csum { headers.without_l4_checksum(frame) } else { None };
+        let (header, frame) = match &unsummed {
+            Some((frame, at)) => {
+                let low = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);
+                let (csum_start, csum_offset) = (low(headers.transport_at), low(at - headers.transport_at));
+                (Header { flags: NEEDS_CSUM, csum_start, csum_offset, ..Header::default() }, &frame[..])
+            }
+            None => (Header { flags: if is_good { DATA_VALID } else { 0 }, ..Header::default() }, frame),
+        };
+        // What breaks the queue is lost with it.
+        if !self.deliver(queue, (header, hashed), frame, memory).inspect_err(|_| self.counters.off_frames += 1)? {
             self.counters.no_buffer_frames += 1;
+            return Ok(());
         }
-        Ok(())
+        // From here on the frame is the driver's, even where the driver's wish about interrupts cannot be read.
+        self.counters.received_frames += 1;
+        self.interrupt(queue, memory)
     }
 
     /// Writes a frame into as many buffers as it takes. Says whether there were enough.
@@ -137,7 +146,6 @@ impl VirtioNetModel {
         }
         self.last_id = last_id;
         queue.put(memory, &self.used)?;
-        self.interrupt(at, memory)?;
         Ok(true)
     }
 }

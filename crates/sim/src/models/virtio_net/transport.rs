@@ -40,6 +40,8 @@ pub(super) struct Transport {
     pub(super) queues: Vec<Queue>,
     queue_select: u16,
     pairs: u16,
+    /// No set of features is taken without these.
+    required: Features,
     notify_multiplier: u32,
 }
 
@@ -69,6 +71,7 @@ impl Transport {
             queues: (0..control + u16::from(options.ctrl)).map(|number| Queue::new(number, size(number))).collect(),
             queue_select: 0,
             pairs: options.pairs,
+            required: options.required,
             notify_multiplier: options.layout.notify_multiplier,
         }
     }
@@ -312,7 +315,7 @@ impl Transport {
         if let Some((feature, needs)) = unmet {
             violations.record("a feature is accepted with what it requires", format_args!("{feature} without {needs}"));
         }
-        foreign.is_empty() && unmet.is_none() && self.accepted.contains(Features::VERSION_1 | Features::ACCESS_PLATFORM)
+        foreign.is_empty() && unmet.is_none() && self.accepted.contains(self.required)
     }
 
     /// Changes the selected queue, if it may be changed now.
