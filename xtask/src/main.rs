@@ -9,12 +9,9 @@ mod bench;
 mod faults;
 mod fuzz;
 mod host;
-<<<<<<< HEAD
-mod sanitize;
-=======
 mod image;
 mod release;
->>>>>>> image
+mod sanitize;
 mod soak;
 mod test;
 mod tidy;
@@ -33,13 +30,10 @@ enum Command {
     Faults(faults::Args),
     /// Fuzz the drivers from the device's side, and everything that reads what others wrote
     Fuzz(fuzz::Args),
-<<<<<<< HEAD
-    /// Run the test suites under AddressSanitizer
-    Sanitize,
-=======
     /// Build the OCI image of the command, reproducibly and without a container tool
     Image(image::Args),
->>>>>>> image
+    /// Run the test suites under AddressSanitizer
+    Sanitize,
     /// Simulated ports under everything that can go wrong, and the command killed and started; looks for what leaks or drifts
     Soak(soak::Args),
     /// Run the guest tests: a real kernel, real VFIO, emulated VFs
@@ -53,11 +47,8 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Faults(args) => faults::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
-<<<<<<< HEAD
-        Command::Sanitize => sanitize::run(),
-=======
         Command::Image(args) => image::run(&args),
->>>>>>> image
+        Command::Sanitize => sanitize::run(),
         Command::Soak(args) => soak::run(&args),
         Command::Vm(args) => vm::run(&args),
     };

@@ -11,11 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::host::{self, Need};
-<<<<<<< HEAD
-use crate::{aarch64, faults, fuzz, sanitize, tidy};
-=======
-use crate::{aarch64, fuzz, image, tidy};
->>>>>>> image
+use crate::{aarch64, faults, fuzz, image, sanitize, tidy};
 
 /// More tests at once than CPUs: many of them sleep, because that is what their device's reset takes.
 const TEST_THREADS: &str = "8";

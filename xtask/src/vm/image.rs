@@ -17,29 +17,11 @@ const MODULES: [&str; 6] = ["virtio_pci", "virtio_console", "igb", "igbvf", "vfi
 /// Loaded by the guest as well, for the kernel's side of scenarios.
 const NETWORK_MODULES: [&str; 3] = ["8021q", "bridge", "virtio_net"];
 
-<<<<<<< HEAD
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-
-/// Builds the programs that run in the guest, linked statically, and gives their paths.
-pub(super) fn build_programs(checkout: &Path) -> Result<Vec<PathBuf>> {
-    let target = checkout.join("target/guest");
-    let build = |what: &[&str]| {
-        let mut command = host::cargo(["build", "--quiet", "--release", "--package", "vfwire", "--target", TARGET]);
-        command.args(what).arg("--target-dir").arg(&target).env("RUSTFLAGS", "-C target-feature=+crt-static");
-        // Every boot loads the programs; debug information is nine tenths of them.
-        host::run(command.envs([("CARGO_PROFILE_RELEASE_DEBUG", "false"), ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")]))
-    };
-    let built = target.join(TARGET).join("release");
-    build(&["--bin", "vfwire"])?;
-    build(&["--example", "echo", "--example", "rx_queues", "--example", "tso", "--example", "vlans"])?;
-    Ok(["vfwire", "examples/echo", "examples/rx_queues", "examples/tso", "examples/vlans"].map(|name| built.join(name)).to_vec())
-=======
 /// Builds the programs that run in the guest, as they are shipped, and gives their paths.
 pub(super) fn build_programs() -> Result<Vec<PathBuf>> {
     let built = release::build(&["--bin", "vfwire"])?;
-    release::build(&["--example", "echo", "--example", "rx_queues", "--example", "tso"])?;
-    Ok(["vfwire", "examples/echo", "examples/rx_queues", "examples/tso"].map(|name| built.join(name)).to_vec())
->>>>>>> image
+    release::build(&["--example", "echo", "--example", "rx_queues", "--example", "tso", "--example", "vlans"])?;
+    Ok(["vfwire", "examples/echo", "examples/rx_queues", "examples/tso", "examples/vlans"].map(|name| built.join(name)).to_vec())
 }
 
 /// Packs the root file system and gives the path of the initramfs. `overlay` folders are copied over it last.
