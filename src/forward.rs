@@ -13,7 +13,8 @@
 //! **Where the transmit ring is full**, the frames that did not fit are kept, and tried again at each of the lane's next [`RETRIES`] polls.
 //! Nothing is received meanwhile, so frames wait in the receive ring and a short congestion loses none. What still does not fit is
 //! dropped and counted ([`LaneStats::dropped`]), and the lane goes on: a transmit side that is stuck, or in reset, does not stop the
-//! receive side from being polled. A worker that ends tries for another 100 ms, and then drops and counts what is left.
+//! receive side from being polled. A worker that ends receives no more, tries for another 100 ms, for all of its lanes together, and then
+//! drops and counts what is left.
 //! So every frame received was sent, or is one that no device can send (the queue counts those), or was dropped here, or by the stage.
 
 use crate::{BufCache, Burst, Pool, RxQueue, TxQueue, cycles, reading_cycles};
@@ -32,7 +33,7 @@ use vfwire_core::{
 /// milliseconds: a transmit side that has moved nothing for so long is stuck.
 pub const RETRIES: u32 = 1_000_000;
 
-/// How long a worker that ends lets the device send what it was given.
+/// How long a worker that ends lets the devices send what they were given.
 const DRAIN: Wait = Wait { what: "the last frames to be sent", limit: Duration::from_millis(100), remedy: "the link may be down" };
 
 /// What is done with the frames of a burst. A stage may drop frames with [`Burst::retain`].
@@ -197,15 +198,10 @@ impl Lane {
         }
     }
 
-    /// Sends what is left, and waits for the device to have sent it.
-    fn finish(&mut self, cache: &mut BufCache) {
-        // A link that is down keeps its frames; that is no reason not to end.
-        let _ = poll_until(DRAIN, || {
-            self.tx.tx_burst(cache, &mut self.burst);
-            Ok((self.burst.is_empty() && self.tx.in_flight() == 0).then_some(()))
-        });
-        self.give_up(cache);
-        self.typical.finish();
+    /// Sends what is left. Whether the device has sent all of it.
+    fn drain(&mut self, cache: &mut BufCache) -> bool {
+        self.tx.tx_burst(cache, &mut self.burst);
+        self.burst.is_empty() && self.tx.in_flight() == 0
     }
 }
 
@@ -236,8 +232,12 @@ impl Worker {
                 lane.turn(stage, &mut self.cache, reading);
             }
         }
-        for lane in &mut self.lanes {
-            lane.finish(&mut self.cache);
+        // Together, so that several links that are down take no longer than one. They keep their frames; that is no reason not to end.
+        let Self { lanes, cache } = self;
+        let _ = poll_until(DRAIN, || Ok(lanes.iter_mut().fold(true, |sent, lane| lane.drain(cache) & sent).then_some(())));
+        for lane in lanes {
+            lane.give_up(cache);
+            lane.typical.finish();
         }
     }
 }

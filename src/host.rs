@@ -8,7 +8,7 @@ use crate::{
     registry::{self, BoxedPort},
     simulated::Machine,
 };
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use vfwire_core::{
     dma::DmaSpace,
     error::{DmaError, PortError},
@@ -155,6 +155,24 @@ impl Host {
     /// that could not be opened. Always on; it has no frame in it.
     pub fn flight_recorder(&self) -> FlightRecorder {
         self.flight.clone()
+    }
+
+    /// Bytes of DMA memory that are mapped for the ports now: buffers and rings, on real ports in whole pages. It is what counts against
+    /// the limit on locked memory.
+    pub fn dma_mapped_bytes(&self) -> usize {
+        match &self.machine {
+            Some(Domain::Real(vfio)) => vfio.mapped_bytes(),
+            Some(Domain::Simulated(machine)) => machine.mapped_bytes(),
+            None => 0,
+        }
+    }
+
+    /// Time that the kernel has spent on opening and resetting functions so far: nothing for simulated ports.
+    pub fn resetting(&self) -> Duration {
+        match &self.machine {
+            Some(Domain::Real(vfio)) => vfio.resetting(),
+            _ => Duration::ZERO,
+        }
     }
 
     /// What a user should know of the memory in use: nothing with hugepages.

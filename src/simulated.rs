@@ -66,6 +66,10 @@ impl Machine {
     pub(crate) fn dma(&self) -> Arc<dyn DmaSpace> {
         self.host.dma()
     }
+
+    pub(crate) fn mapped_bytes(&self) -> usize {
+        self.host.mapped_bytes()
+    }
 }
 
 impl fmt::Debug for Machine {

@@ -7,7 +7,21 @@ use std::{
 };
 
 /// Fields of the summary, in the order in which they are printed.
-const FIELDS: [&str; 9] = ["version", "simulated", "mode", "burst", "elapsed_s", "frames_per_s", "cycles_per_frame", "mean_burst", "ports"];
+const FIELDS: [&str; 13] = [
+    "version",
+    "simulated",
+    "mode",
+    "burst",
+    "elapsed_s",
+    "frames_per_s",
+    "cycles_per_frame",
+    "mean_burst",
+    "start_to_forwarding_us",
+    "start_to_first_frame_us",
+    "start_in_resets_us",
+    "dma_mapped_bytes",
+    "ports",
+];
 const PORT_FIELDS: [&str; 14] = [
     "address",
     "driver",

@@ -99,8 +99,8 @@ fn rx(stats: &RxStats) -> [u64; 6] {
     [stats.frames, stats.bytes, stats.errors, stats.no_descriptor, stats.lost_in_reset, stats.starved_polls]
 }
 
-fn tx(stats: &TxStats) -> [u64; 4] {
-    [stats.frames, stats.bytes, stats.unsendable, stats.lost_in_reset]
+fn tx(stats: &TxStats) -> [u64; 6] {
+    [stats.frames, stats.bytes, stats.unsendable, stats.lost_in_reset, stats.bad_completions, stats.full_polls]
 }
 
 fn is_not_less(before: &PortStats, now: &PortStats) -> bool {

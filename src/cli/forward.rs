@@ -2,15 +2,18 @@
 
 use super::{
     Failure,
-    console::{self, Console},
+    console::Console,
     control::{self, Signals},
     flight::FlightFile,
     given::Given,
+    life::Life,
     notice,
     options::{Options, PORTS_MAX},
     ports::{self, Ports},
     print,
-    summary::{self, Summary},
+    sandbox::Sandbox,
+    summary::{self, Summary, Taken},
+    termination::{Message, TerminationLog},
     watch::Watch,
     workers::{self, Workers},
 };
@@ -18,57 +21,85 @@ use std::time::Instant;
 use vfwire::{Host, Port};
 use vfwire_pod::Root;
 
-/// The line that says that all queues run.
-const READY: &str = "forwarding";
+pub(super) fn run(mut options: Options, begun: Instant) -> Result<(), Failure> {
+    let mut life = Life::since(begun);
+    let termination = TerminationLog::open(options.termination_log.as_deref())?;
+    let mut summary = None;
+    let result = recorded(&mut options, &mut life, &mut summary);
+    termination.write(&Message::of(&result, &life, summary.as_ref()));
+    result.map(drop)
+}
 
-pub(super) fn run(mut options: Options) -> Result<(), Failure> {
+/// Finds the ports, and forwards with the flight recorder's file around it. Gives why it ended.
+fn recorded(options: &mut Options, life: &mut Life, summary: &mut Option<Summary>) -> Result<&'static str, Failure> {
     let given = Given::find(&options.wanted, &Root::of_this_process(), PORTS_MAX)?;
     options.wanted.ports.clone_from(&given.ports);
     options.check()?;
-    let need_bytes = ports::need_bytes(&options, given.ports.len().max(1))?;
+    let need_bytes = ports::need_bytes(options, given.ports.len().max(1))?;
     let mut host = Host::with_pages(options.pages(given.pages(need_bytes)));
     given.tell(&mut host)?;
-    let flight = FlightFile::open(options.flight_recorder.clone(), host.flight_recorder())?;
-    let result = forward(&options, &given, &mut host, &flight);
+    let mut flight = FlightFile::open(options.flight_recorder.clone(), host.flight_recorder())?;
+    let sandbox = Sandbox::new(!options.no_sandbox);
+    let parts = (&mut host, &mut flight, sandbox);
+    let result = forward(options, &given, parts, life, summary).map_err(|failure| sandbox.hint(failure));
     // The ports are closed by now, which is in it, too.
     let written = flight.write();
-    result.and(written)
+    result.and_then(|ended_by| written.map(|()| ended_by))
 }
 
-fn forward(options: &Options, given: &Given, host: &mut Host, flight: &FlightFile) -> Result<(), Failure> {
+fn forward(
+    options: &Options,
+    given: &Given,
+    (host, flight, sandbox): (&mut Host, &mut FlightFile, Sandbox),
+    life: &mut Life,
+    summed_up: &mut Option<Summary>,
+) -> Result<&'static str, Failure> {
     let places = workers::places(options, given.cpu_order().as_deref())?;
     let signals = Signals::catch()?;
     let mut console = Console::new();
     console.say(&notice::first_line(options));
     given.notes().iter().for_each(|note| console.say(note));
     if let Some(note) = workers::note(&places) {
-        console.say(&note);
+        console.warn(&note);
     }
 
+    // Before the thread of the simulated devices starts; a real port is opened and its memory mapped first.
+    if options.is_simulated() {
+        sandbox.drop_capabilities()?;
+    }
     let Ports { mut started, lanes, pool } = ports::start(options, host, &mut console)?;
+    sandbox.drop_capabilities()?;
     let readers: Vec<_> = lanes.iter().map(vfwire::forward::Lane::reader).collect();
     let workers = Workers::start(lanes, &pool, options.mode, &places)?;
+    sandbox.close()?;
     let start = Instant::now();
-    console.say(READY);
+    life.forwards(&mut console);
+    let in_resets = host.resetting();
     let mut watches: Vec<_> = started.iter().map(|_| Watch::new(options.json)).collect();
     let ports = (&mut started[..], &mut watches[..]);
-    let outcome = control::run(ports, &readers, &workers, (&signals, flight), options.duration.0, &mut console);
+    let outcome = control::run(ports, &readers, &workers, (&signals, flight), options.duration.0, (&mut *life, &mut console));
     let elapsed = start.elapsed();
-    console.end_status();
+    let why = match &outcome {
+        Ok(why) => why,
+        Err(failure) => failure.text.as_str(),
+    };
+    life.ends(why, &mut console);
+    // From here on nothing is received; what was is sent, or counted.
     let ended = workers.stop();
 
-    let summary = Summary::of(options, elapsed, &mut started, &watches, &readers);
+    let taken = Taken { elapsed, life, in_resets, dma_mapped_bytes: host.dma_mapped_bytes() };
+    let summary = summed_up.insert(Summary::of(options, &taken, &mut started, &watches, &readers));
     summary::of_workers(&places, &readers).iter().for_each(|line| console.say(line));
     for mut port in started {
         if let Err(error) = port.port.stop() {
-            console::say(&format!("{}: {error}", port.address()));
+            console.warn(&format!("{}: {error}", port.address()));
         }
     }
     if options.json {
-        let json = serde_json::to_string(&summary).map_err(|error| Failure::failed(format!("no JSON of the summary: {error}")))?;
+        let json = serde_json::to_string(summary).map_err(|error| Failure::failed(format!("no JSON of the summary: {error}")))?;
         print(json)?;
     } else {
-        print(&summary)?;
+        print(&*summary)?;
     }
-    outcome.and(ended)
+    outcome.and_then(|ended_by| ended.map(|()| ended_by))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use vfwire::{Address, Grant, Host, HugepageChoice, PciAddress};
 use vfwire_pod::{Environment, NodeKind, PodError, Root, Source, Vf, await_networks, discover};
 
-/// How long the annotation of a network that is named may take to appear.
+/// How long the annotation may take to appear where a network is named.
 const ANNOTATION_LIMIT: Duration = Duration::from_secs(5);
 
 /// The options by which a user says which ports are meant.
@@ -102,9 +102,9 @@ impl Given {
 }
 
 fn look(wanted: &Wanted, root: &Root) -> Environment {
-    for name in &wanted.networks {
+    if !wanted.networks.is_empty() {
         // What cannot be read is among the problems of the environment.
-        let _ = await_networks(root, name, ANNOTATION_LIMIT);
+        let _ = await_networks(root, ANNOTATION_LIMIT);
     }
     discover(root)
 }

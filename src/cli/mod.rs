@@ -11,16 +11,21 @@ mod flight;
 mod forward;
 mod given;
 mod inspect;
+mod life;
 mod list;
+mod log;
 mod notice;
 mod options;
 mod ports;
+mod sandbox;
 mod summary;
+mod termination;
 mod watch;
 mod workers;
 
 use clap::Parser;
-use std::{fmt, io, io::Write, process::ExitCode};
+use log::Level;
+use std::{env, ffi::OsString, fmt, io, io::Write, panic, process::ExitCode, time::Instant};
 use vfwire::{DmaError, OpenError, PortError};
 
 const FAILED: u8 = 1;
@@ -32,6 +37,9 @@ const USAGE: u8 = 2;
 struct Command {
     #[command(subcommand)]
     what: What,
+    /// What stderr looks like
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = log::Format::Text)]
+    log_format: log::Format,
 }
 
 #[derive(clap::Subcommand)]
@@ -44,8 +52,14 @@ enum What {
 
 /// Runs the command that the process was started with.
 pub(crate) fn run() -> ExitCode {
-    let result = match Command::parse().what {
-        What::Forward(options) => forward::run(*options),
+    let begun = Instant::now();
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(error) => return misused(&error),
+    };
+    set_format(command.log_format);
+    let result = match command.what {
+        What::Forward(options) => forward::run(*options, begun),
         What::List(options) => list::run(&options),
         What::Doctor(options) => return doctor::run(&options).unwrap_or_else(Failure::exit),
         What::Inspect(options) => inspect::run(&options),
@@ -53,6 +67,31 @@ pub(crate) fn run() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit(),
+    }
+}
+
+/// What the command line's parser has to say: the help that was asked for, or what is wrong.
+fn misused(error: &clap::Error) -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    set_format(log::format_of(arguments.iter().cloned()));
+    let text = error.render().to_string();
+    if error.use_stderr() {
+        termination::of_misuse(&arguments, Failure::usage(text.trim_start_matches("error: ").trim_end()));
+    }
+    if error.use_stderr() && log::is_json() {
+        log::message(Level::Error, text.trim_end());
+    } else {
+        // Whoever reads it may have gone.
+        let _ = error.print();
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// From now on all of stderr looks like this, a panic too.
+fn set_format(format: log::Format) {
+    log::set_format(format);
+    if log::is_json() {
+        panic::set_hook(Box::new(|panic| log::message(Level::Error, &panic.to_string())));
     }
 }
 
@@ -76,7 +115,7 @@ impl Failure {
 
     /// Says it.
     fn exit(self) -> ExitCode {
-        console::say(&self.text);
+        log::message(Level::Error, &self.text);
         ExitCode::from(self.code)
     }
 

@@ -73,6 +73,12 @@ pub(crate) struct Options {
     /// in it; `vfwire inspect FILE` reads it
     #[arg(long, value_name = "FILE")]
     pub(super) flight_recorder: Option<PathBuf>,
+    /// Write how it ended, as a JSON object, to this file, which must exist [default: /dev/termination-log, where it exists]
+    #[arg(long, value_name = "FILE")]
+    pub(super) termination_log: Option<PathBuf>,
+    /// Keep capabilities and system calls that forwarding does not need
+    #[arg(long)]
+    pub(super) no_sandbox: bool,
 }
 
 /// What is done with frames.
@@ -132,6 +138,11 @@ impl Options {
             return Err(Failure::usage(format!("--multicast {mac} is no multicast address: its first byte must be odd")));
         }
         Ok(())
+    }
+
+    /// Whether no port needs a privilege: simulated ones need none.
+    pub(super) fn is_simulated(&self) -> bool {
+        self.ports().iter().all(|port| matches!(port, Address::Sim(_)))
     }
 
     pub(super) fn intent(&self) -> Intent {

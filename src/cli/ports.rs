@@ -40,7 +40,7 @@ pub(super) fn start(options: &Options, host: &mut Host, console: &mut Console) -
     ports.iter().try_for_each(|port| check_queue_pairs(port.info(), options))?;
     let pool = host.pool(PoolConfig::new(buffers))?;
     if let Some(note) = host.memory_note() {
-        console.say(note);
+        console.warn(note);
     }
     let config = PortConfig {
         queue_pairs: options.queue_pairs(),
@@ -56,7 +56,7 @@ pub(super) fn start(options: &Options, host: &mut Host, console: &mut Console) -
         let address = port.info().address.clone();
         let queues = port.start(&config).map_err(|error| Failure::of_port(&address, &error))?;
         for refusal in queues.granted.missing() {
-            console.say_once(format!("{address}: {refusal}"));
+            console.warn_once(format!("{address}: {refusal}"));
         }
         let pairs = usize::from(config.queue_pairs);
         let (Some(receive), Some(transmit)) = (queues.rx.first(), queues.tx.first()) else {

@@ -1,6 +1,8 @@
 //! What `vfwire forward` says at its end: one JSON object, or a few lines.
 
 use super::{
+    life::Life,
+    log::whole_us,
     options::Options,
     ports::{Started, leaves_by},
     watch::Watch,
@@ -27,7 +29,24 @@ pub(super) struct Summary {
     cycles_per_frame: f64,
     /// Frames received, for each poll that received any.
     mean_burst: f64,
+    /// From the start of the program until all queues ran.
+    start_to_forwarding_us: u64,
+    /// From the start of the program to the first frame received; nothing where none was.
+    start_to_first_frame_us: Option<u64>,
+    /// Of the former, what the kernel took to open and reset the functions.
+    start_in_resets_us: u64,
+    /// Memory that the devices reached: buffers and rings, in whole pages on real ports.
+    dma_mapped_bytes: usize,
     ports: Vec<PortSummary>,
+}
+
+/// What a run took, beside frames.
+pub(super) struct Taken<'a> {
+    pub(super) elapsed: Duration,
+    pub(super) life: &'a Life,
+    /// In the kernel's resets before all queues ran.
+    pub(super) in_resets: Duration,
+    pub(super) dma_mapped_bytes: usize,
 }
 
 #[derive(serde::Serialize)]
@@ -70,7 +89,7 @@ impl Quantiles {
 
 impl Summary {
     /// Of a run whose workers have ended, and whose ports are still there.
-    pub(super) fn of(options: &Options, elapsed: Duration, started: &mut [Started], watches: &[Watch], readers: &[LaneReader]) -> Self {
+    pub(super) fn of(options: &Options, taken: &Taken<'_>, started: &mut [Started], watches: &[Watch], readers: &[LaneReader]) -> Self {
         let lanes = &read(readers);
         let port_count = started.len();
         let dropped = |port: usize| {
@@ -81,7 +100,7 @@ impl Summary {
         let ports: Vec<_> = watched.map(|(at, (port, watch))| PortSummary::of(port, watch, dropped(at))).collect();
         let sum = |value: fn(&LaneStats) -> u64| lanes.iter().map(value).sum::<u64>();
         let frames = sum(|lane| lane.frames);
-        let elapsed_s = elapsed.as_secs_f64();
+        let elapsed_s = taken.elapsed.as_secs_f64();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             simulated: started.iter().any(|port| port.port.info().simulated),
@@ -91,6 +110,10 @@ impl Summary {
             frames_per_s: ports.iter().map(|port| port.tx_frames as f64).sum::<f64>() / elapsed_s.max(f64::MIN_POSITIVE),
             cycles_per_frame: cycles_per_frame(readers.iter()),
             mean_burst: ratio(frames, sum(|lane| lane.polls)),
+            start_to_forwarding_us: taken.life.to_forwarding().map_or(0, whole_us),
+            start_to_first_frame_us: taken.life.to_first_frame().map(whole_us),
+            start_in_resets_us: whole_us(taken.in_resets),
+            dma_mapped_bytes: taken.dma_mapped_bytes,
             ports,
         }
     }
@@ -161,6 +184,15 @@ impl fmt::Display for Summary {
             self.cycles_per_frame,
             self.mean_burst
         )?;
+        let ms = |us: u64| us as f64 / 1e3;
+        let first = self.start_to_first_frame_us.map_or_else(|| "no frame yet".into(), |us| format!("first frame after {:.1} ms", ms(us)));
+        writeln!(
+            f,
+            "ready after {:.1} ms ({:.1} ms of it in resets), {first}; {} KiB of DMA memory",
+            ms(self.start_to_forwarding_us),
+            ms(self.start_in_resets_us),
+            self.dma_mapped_bytes.div_ceil(1024)
+        )?;
         let last = self.ports.len().saturating_sub(1);
         for (at, port) in self.ports.iter().enumerate() {
             let PortSummary { address, driver, rx_path, tx_path, mac, link_mbps, .. } = port;
@@ -173,7 +205,6 @@ impl fmt::Display for Summary {
             write!(f, "  tx {:>14} frames {:>17} bytes, {} dropped", port.tx_frames, port.tx_bytes, port.tx_dropped)?;
             let Quantiles { count, p50, p99, max } = port.reset_to_first_frame_us;
             if count > 0 {
-                let ms = |us: u64| us as f64 / 1e3;
                 let (p50, p99, max) = (ms(p50), ms(p99), ms(max));
                 write!(f, "\n  {count} resets, to the first frame: p50 {p50:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms")?;
             }

@@ -2,9 +2,13 @@
 //!
 //! Everything here is the control thread's: it reads counters that the workers keep anyway, so the packet path pays nothing for it.
 
-use super::{Failure, console::Console, ports::Started};
+use super::{
+    Failure,
+    console::Console,
+    log::{self, now, whole_us},
+    ports::Started,
+};
 use hdrhistogram::Histogram;
-use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 use vfwire::{Granted, Port, PortError, PortEvent, forward::LaneReader};
 
@@ -20,17 +24,7 @@ const LONGEST_US: u64 = 3_600_000_000;
 /// Significant digits of the histogram: 1 %.
 const DIGITS: u8 = 2;
 
-/// Time of the system's monotonic clock, which all its programs share.
-fn now() -> Duration {
-    let time = clock_gettime(ClockId::Monotonic);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
-fn whole_us(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// An event as `--json` prints it, a line each on stderr. Times are of `CLOCK_MONOTONIC`, in microseconds.
+/// An event as `--json` and `--log-format json` print it, a line each on stderr. Times are of `CLOCK_MONOTONIC`, in microseconds.
 #[derive(Default, serde::Serialize)]
 struct Line<'a> {
     event: &'static str,
@@ -72,7 +66,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(json: bool) -> Self {
         let histogram = Histogram::new_with_bounds(1, LONGEST_US, DIGITS).expect("these bounds are valid");
-        Self { json, well: now(), outage: None, reset_to_first_frame_us: histogram }
+        Self { json: json || log::is_json(), well: now(), outage: None, reset_to_first_frame_us: histogram }
     }
 
     /// From the event of a reset to the first frame received after the recovery, in microseconds.
@@ -168,7 +162,7 @@ impl Watch {
         if let Some(mac) = granted.new_mac {
             console.say(&format!("{address}: its address is now {mac}: the PF changed it"));
         }
-        missing.into_iter().for_each(|missing| console.say_once(format!("{address}: {missing}")));
+        missing.into_iter().for_each(|missing| console.warn_once(format!("{address}: {missing}")));
     }
 
     fn look_for_first_frame(&mut self, address: &str, frames: u64, console: &mut Console) {
@@ -192,7 +186,7 @@ impl Watch {
 
     /// The port tries again by itself; the same news ten times a second helps nobody.
     fn trouble(&self, address: &str, error: &PortError, console: &mut Console) {
-        console.say_once(format!("{address}: {error}"));
+        console.warn_once(format!("{address}: {error}"));
     }
 
     fn say(&self, line: Line<'_>, detail: &str, console: &mut Console) {

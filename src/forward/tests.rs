@@ -158,6 +158,30 @@ fn every_frame_is_accounted_for_and_every_buffer_comes_home() {
     }
 }
 
+/// Time is simulated here: it passes in pauses only.
+#[test]
+fn several_stuck_links_end_as_soon_as_one() {
+    let pool = Pool::new(&*vfwire_sim::SimHost::new().dma(), PoolConfig::new(BUFFERS)).expect("memory");
+    let mut cache = pool.cache();
+    let lane = || {
+        let source = Source { left: Arc::new(AtomicUsize::new(5)), next: 0 };
+        let sink = Sink { room: Arc::default(), got: Arc::default(), reclaims: Arc::default() };
+        let mut lane = Lane::new(Box::new(source), Box::new(sink), &pool, 8);
+        assert_eq!(lane.turn(&mut Io, &mut cache, 0).received, 5);
+        lane
+    };
+    let lanes: Vec<_> = std::iter::repeat_with(lane).take(4).collect();
+    let readers: Vec<_> = lanes.iter().map(Lane::reader).collect();
+    let _time = vfwire_core::clock::SimulatedTime::begin(|| {});
+    let start = vfwire_core::clock::now();
+    Worker::new(lanes, &pool).run(&mut Io, &AtomicBool::new(true));
+    let took = vfwire_core::clock::now() - start;
+    assert!(took >= DRAIN.limit && took < 2 * DRAIN.limit, "{took:?}");
+    assert!(readers.iter().all(|lane| lane.read().dropped == 5));
+    drop(cache);
+    assert_eq!(pool.free_buffers(), BUFFERS as usize);
+}
+
 /// A whole run of a worker over real queues, with the device in another thread: bursts full and partial, idle polls, timed and untimed ones,
 /// the end. (Allocations are counted for each thread by itself.)
 #[test]

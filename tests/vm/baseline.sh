@@ -3,20 +3,24 @@
 # shellcheck source=tests/vm/functions.sh
 . /vm/functions.sh
 for pid in $(pidof vfwire echo rx_queues tso vlans); do kill -9 "$pid"; done
-ip -all netns delete
-ip link show bridge > /dev/null 2>&1 && ip link del bridge
+for namespace in /run/netns/*; do [ ! -e "$namespace" ] || ip netns delete "${namespace##*/}"; done
+[ ! -e /sys/class/net/bridge ] || ip link del bridge
 echo 128 > /proc/sys/vm/nr_hugepages
 for function in $(virtio_functions); do bind "$function" vfio-pci; done
 for pf in $(pfs); do
-  net=$(ls "$pf/net")
-  [ "$(cat "$pf/net/$net/mtu")" = 1500 ] || ip link set "$net" mtu 1500
-  [ "$(cat "$pf/net/$net/operstate")" = up ] || ip link set "$net" up
+  for net in "$pf"/net/*; do net=${net##*/}; done
+  read -r mtu < "$pf/net/$net/mtu"
+  [ "$mtu" = 1500 ] || ip link set "$net" mtu 1500
+  read -r state < "$pf/net/$net/operstate"
+  [ "$state" = up ] || ip link set "$net" up
   echo 0 > "$pf/sriov_drivers_autoprobe"
-  [ "$(cat "$pf/sriov_numvfs")" = 2 ] || echo 2 > "$pf/sriov_numvfs"
+  read -r vfs < "$pf/sriov_numvfs"
+  [ "$vfs" = 2 ] || echo 2 > "$pf/sriov_numvfs"
+  without_macs=$(ip link show "$net" | grep -c 'vf [01] .*ether 00:00:00:00:00:00')
   for index in 0 1; do
     vf=$(basename "$(readlink "$pf/virtfn$index")")
     bind "$vf" vfio-pci
-    ip link show "$net" | grep -q "vf $index .*00:00:00:00:00:00" || ip link set "$net" vf "$index" mac 00:00:00:00:00:00
-    chown root:root "/dev/vfio/$(group "$vf")"
+    [ "$without_macs" = 2 ] || ip link set "$net" vf "$index" mac 00:00:00:00:00:00
   done
 done
+chown root:root /dev/vfio/[0-9]*

@@ -4,26 +4,30 @@ pci=/sys/bus/pci/devices
 # This shell prefers busybox's own `ip`, which knows neither VFs nor namespaces.
 ip() { /usr/bin/ip "$@"; }
 
-# The sysfs folders of the 82576 PFs, in the order of their slots.
-pfs() { grep -l 0x10c9 $pci/*/device | while read -r file; do dirname "$file"; done; }
+# Starting a program takes the emulation tens of milliseconds: what runs often makes do with what the shell itself can do.
 
-# The addresses of the virtio-net functions, in the order of their slots.
-virtio_functions() { grep -l 0x1041 $pci/*/device | while read -r file; do basename "$(dirname "$file")"; done; }
+# devices ID: the sysfs folders of the functions of this device ID, in the order of their slots.
+devices() { for folder in $pci/*; do read -r id < "$folder/device" && [ "$id" = "$1" ] && echo "$folder"; done; }
+
+# The sysfs folders of the 82576 PFs.
+pfs() { devices 0x10c9; }
+
+# The addresses of the virtio-net functions.
+virtio_functions() { for folder in $(devices 0x1041); do echo "${folder##*/}"; done; }
 
 # all_there PFS VIRTIO: whether the kernel has found so many PFs, with their drivers, and virtio-net functions.
 all_there() { [ "$(ls -d $(pfs | sed 's,$,/net,') | wc -l)" = "$1" ] && [ "$(virtio_functions | wc -l)" = "$2" ]; }
 
-driver() { [ -e "$pci/$1/driver" ] && basename "$(readlink "$pci/$1/driver")"; }
-id() { echo "$(cut -c3- "$pci/$1/vendor"):$(cut -c3- "$pci/$1/device")"; }
+pci_id() { echo "$(cut -c3- "$pci/$1/vendor"):$(cut -c3- "$pci/$1/device")"; }
 group() { basename "$(readlink "$pci/$1/iommu_group")"; }
 
 # bind FUNCTION DRIVER: gives a function to a driver, whatever had it before.
 bind() {
-  [ "$(driver "$1")" = "$2" ] && return
+  [ -e "/sys/bus/pci/drivers/$2/$1" ] && return
   [ -e "$pci/$1/driver" ] && echo "$1" > "$pci/$1/driver/unbind"
   echo "$2" > "$pci/$1/driver_override"
   echo "$1" > /sys/bus/pci/drivers_probe
-  [ "$(driver "$1")" = "$2" ] || { echo "could not bind $1 to $2"; return 1; }
+  [ -e "/sys/bus/pci/drivers/$2/$1" ] || { echo "could not bind $1 to $2"; return 1; }
 }
 
 # netdev FUNCTION: the name of the interface that a virtio-net function has with the kernel's driver.

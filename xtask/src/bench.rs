@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: figures that a user can repeat. `--peers` measures vfwire and DPDK in turn on a software device that is foreign to
-//! both; `--plot` draws the newest record; `--record` keeps what was measured under `benches/record`.
+//! both; `--sandbox` measures the command with and without its sandbox; `--plot` draws the newest record; `--record` keeps what was measured under `benches/record`.
 //!
 //! `cargo bench` is the other benchmark: of vfwire alone, on simulated devices.
 
@@ -8,6 +8,7 @@ pub(crate) mod machine;
 mod peers;
 mod plot;
 pub(crate) mod record;
+mod sandbox;
 pub(crate) mod spread;
 mod table;
 
@@ -23,14 +24,17 @@ pub(crate) struct Args {
     /// Measure vfwire and DPDK in turn on the software 82599 VF of benches/peers
     #[arg(long)]
     peers: bool,
+    /// Measure the command with and without its sandbox in turn, on simulated ports
+    #[arg(long, conflicts_with = "peers")]
+    sandbox: bool,
     /// Rounds; each measures every case of both sides once
-    #[arg(long, value_name = "N", default_value_t = 9, requires = "peers", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=1000))]
     reps: u32,
     /// Only the cases that have a limit, and three rounds
     #[arg(long, requires = "peers")]
     quick: bool,
     /// Write the figures to benches/record
-    #[arg(long, requires = "peers")]
+    #[arg(long)]
     record: bool,
     /// Draw benches/record/plot.svg from the newest record (after measuring, where --peers and --record are given too)
     #[arg(long)]
@@ -42,10 +46,19 @@ pub(crate) struct Args {
 /// # Errors
 /// Where something could not be measured or drawn. A limit that was missed is no error: the table says so.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    if !args.peers && !args.plot {
-        bail!("nothing to do: give --peers, --plot or both; `cargo bench` measures vfwire alone");
+    if !args.peers && !args.sandbox && !args.plot {
+        bail!("nothing to do: give --peers or --sandbox, --plot, or two of them; `cargo bench` measures vfwire alone");
     }
     let root = host::root();
+    if args.sandbox {
+        let (machine, rows) = sandbox::measure(args.reps)?;
+        for Row { figure, spread, unit } in &rows {
+            println!("{figure:<24} {:.3} ({:.3} to {:.3}) {unit}", spread.median, spread.min, spread.max);
+        }
+        if args.record {
+            println!("recorded in {}", record::write(&root, &machine, "cargo xtask bench --sandbox", &rows)?.display());
+        }
+    }
     if args.peers {
         let rounds = if args.quick { 3 } else { args.reps };
         peers::install()?;

@@ -265,6 +265,7 @@ pub fn an_address_assigned_meanwhile_is_learnt<F: PfFixture>() {
         let mut bench = Setup::new::<F>().intent(Intent { mac: wish, ..Intent::default() }).start::<F>();
         let own = bench.mac();
         for assigned in [Some(ASSIGNED[0]), Some(ASSIGNED[1]), None] {
+            let before = bench.mac();
             bench.model(|model| F::assign_mac(model, assigned));
             take_pf_down(&mut bench);
             bench.poll_queues_in_reset();
@@ -272,6 +273,7 @@ pub fn an_address_assigned_meanwhile_is_learnt<F: PfFixture>() {
             let granted = bench.await_recovered();
             assert_eq!(refusal(&granted, Setting::Mac(WISHED)), wish.is_some() && assigned.is_some(), "{granted:?}");
             let mac = assigned.unwrap_or(own);
+            assert_eq!(granted.new_mac, (mac != before).then_some(mac), "an address that changed is told");
             assert_eq!((bench.mac(), bench.model(|model| F::mac(model))), (mac, Some(mac)));
             bench.assert_traffic_flows(60);
         }

@@ -67,16 +67,16 @@ pub fn networks(root: &Root) -> Result<Vec<Network>, PodError> {
     parse(ANNOTATIONS, &text)
 }
 
-/// As [`networks`], but waits up to `limit` until a network is called `name`.
+/// As [`networks`], but waits up to `limit` until the annotation is written. Multus writes all networks at once.
 ///
 /// # Errors
-/// As [`networks`]. That there is no such network is not an error here.
-pub fn await_networks(root: &Root, name: &str, limit: Duration) -> Result<Vec<Network>, PodError> {
+/// As [`networks`]. That there is no network is not an error here.
+pub fn await_networks(root: &Root, limit: Duration) -> Result<Vec<Network>, PodError> {
     let start = Instant::now();
     loop {
         let found = networks(root)?;
         // Where nothing shows annotations, nothing will come.
-        if found.iter().any(|network| network.is_called(name)) || start.elapsed() >= limit || !root.exists(ANNOTATIONS) {
+        if !found.is_empty() || start.elapsed() >= limit || !root.exists(ANNOTATIONS) {
             return Ok(found);
         }
         thread::sleep(LOOK_EVERY.min(limit));

@@ -388,14 +388,14 @@ fn an_annotation_that_cannot_be_read_is_an_error() {
 fn an_annotation_that_is_late_is_waited_for_and_no_longer() {
     let folder = Folder::with_annotations("late", "k8s.v1.cni.cncf.io/network-status=\"\"\n");
     let short = Duration::from_millis(1);
-    assert_eq!(await_networks(&folder.root(), "b", short).map(|found| found.len()), Ok(0));
+    assert_eq!(await_networks(&folder.root(), short).map(|found| found.len()), Ok(0));
     std::thread::scope(|scope| {
         // However long the writer takes to be scheduled: the limit is far away.
-        let waits = scope.spawn(|| await_networks(&folder.root(), "b", Duration::from_secs(600)));
+        let waits = scope.spawn(|| await_networks(&folder.root(), Duration::from_secs(600)));
         folder.write(STATUS);
         let found = waits.join().expect("no panic").expect("an annotation");
         assert!(found.iter().any(|network| network.is_called("b")), "{found:?}");
     });
     let nowhere = Root::at("nowhere", []);
-    assert_eq!(await_networks(&nowhere, "b", Duration::from_secs(600)).map(|found| found.len()), Ok(0), "nothing to wait for");
+    assert_eq!(await_networks(&nowhere, Duration::from_secs(600)).map(|found| found.len()), Ok(0), "nothing to wait for");
 }

@@ -64,6 +64,11 @@ impl SimHost {
         Arc::new(SimDma(Arc::clone(&self.0.iommu)))
     }
 
+    /// Bytes of DMA memory that are mapped for the devices now.
+    pub fn mapped_bytes(&self) -> usize {
+        self.0.iommu.mapped_bytes()
+    }
+
     /// What the IOMMU refused so far.
     pub fn faults(&self) -> Vec<DmaFault> {
         self.0.iommu.faults()

@@ -97,6 +97,11 @@ impl Iommu {
         });
     }
 
+    /// Bytes that devices can reach now.
+    pub(crate) fn mapped_bytes(&self) -> usize {
+        self.snapshot().0.iter().map(|mapping| mapping.len_bytes).sum()
+    }
+
     pub(crate) fn snapshot(&self) -> Arc<Map> {
         Arc::clone(&self.map.read().unwrap_or_else(PoisonError::into_inner))
     }

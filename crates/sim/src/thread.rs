@@ -3,7 +3,7 @@
 use crate::host::SimHost;
 use std::{
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -28,7 +28,14 @@ impl SimThread {
     pub(crate) fn new(host: SimHost) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || run(&host, &stopped));
+        let runs = Arc::new(Barrier::new(2));
+        let running = Arc::clone(&runs);
+        let thread = thread::spawn(move || {
+            running.wait();
+            run(&host, &stopped);
+        });
+        // What a thread asks of the system to begin with is over then: a process may give up its rights.
+        runs.wait();
         Self { stop, thread: Some(thread) }
     }
 }

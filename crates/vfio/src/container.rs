@@ -23,7 +23,11 @@ use std::{
     os::unix::fs::MetadataExt,
     path::Path,
     ptr::NonNull,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 use vfio_ioctls::VfioContainer;
 use vfwire_core::error::DmaError;
@@ -31,6 +35,8 @@ use vfwire_core::error::DmaError;
 #[derive(Default)]
 pub(crate) struct Container {
     state: Mutex<State>,
+    /// Time spent in the kernel's resets of functions, those at opening included.
+    resetting_ns: AtomicU64,
 }
 
 #[derive(Default)]
@@ -88,7 +94,7 @@ impl Container {
         state.functions.insert(address);
         // From here on, leaving is the business of the place's drop, which takes the lock.
         let place = Place { container: Arc::clone(self), group, address };
-        let device = ioctl::group_device(&state.groups[&group].file, &name);
+        let device = self.timed(|| ioctl::group_device(&state.groups[&group].file, &name));
         drop(state);
         let device = device.map_err(|error| match error.raw_os_error() {
             Some(libc::EBUSY) => VfioError::Busy { address, node },
@@ -102,6 +108,25 @@ impl Container {
             _ => VfioError::io(format!("VFIO could not open {address}: `dmesg` may say why"), error),
         })?;
         Ok((device, place))
+    }
+
+    /// Resets a device of the container. The kernel waits until it is over, about 100 ms.
+    pub(crate) fn reset(&self, device: &File) -> io::Result<()> {
+        self.timed(|| ioctl::device_reset(device))
+    }
+
+    /// Does what has the kernel reset a function.
+    fn timed<T>(&self, reset: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = reset();
+        let took_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.resetting_ns.fetch_add(took_ns, Ordering::Relaxed);
+        result
+    }
+
+    /// Time spent in the kernel's resets so far.
+    pub(crate) fn resetting(&self) -> Duration {
+        Duration::from_nanos(self.resetting_ns.load(Ordering::Relaxed))
     }
 }
 

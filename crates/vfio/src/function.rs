@@ -72,7 +72,7 @@ impl VfioFunction {
         }
         if flags & VFIO_DEVICE_FLAGS_RESET == 0 {
             // The flag says that the reset at open worked. Each takes 100 ms, so it is tried again only here.
-            ioctl::device_reset(&device.file).map_err(|source| VfioError::NoReset { address, source })?;
+            vfio.reset(&device.file).map_err(|source| VfioError::NoReset { address, source })?;
         }
         let config = device.region(VFIO_PCI_CONFIG_REGION_INDEX).map_err(failed("find the configuration space of"))?;
         let request = arm(&device.file, VFIO_PCI_REQ_IRQ_INDEX).map_err(failed("arm the REQ interrupt of"))?;
@@ -182,7 +182,7 @@ impl PciFunction for VfioFunction {
 
     fn reset(&self) -> Result<(), BusError> {
         let failed = |source| BusError::Io { what: format!("could not reset {}", self.name), source };
-        ioctl::device_reset(&self.device.file).map_err(failed)?;
+        self.vfio.reset(&self.device.file).map_err(failed)?;
         if self.is_gone() {
             return Err(BusError::Gone);
         }
@@ -194,6 +194,6 @@ impl Drop for VfioFunction {
     fn drop(&mut self) {
         // Nobody is left to tell of a failure; the kernel does both once more when the device is closed.
         let _ = self.set_command(0, COMMAND_BUS_MASTER);
-        let _ = ioctl::device_reset(&self.device.file);
+        let _ = self.vfio.reset(&self.device.file);
     }
 }

@@ -58,7 +58,7 @@ pub use sysfs::Sysfs;
 
 use arena::{Arena, Space};
 use container::Container;
-use std::{fmt, sync::Arc};
+use std::{fmt, fs::File, io, sync::Arc, time::Duration};
 use vfwire_core::dma::DmaSpace;
 
 /// How functions are opened.
@@ -111,6 +111,16 @@ impl Vfio {
     /// Bytes that are mapped for devices now, which is what counts against the limit on locked memory.
     pub fn mapped_bytes(&self) -> usize {
         self.arena.mapped_bytes()
+    }
+
+    /// Time that the kernel spent on opening and resetting functions so far: most of what opening takes.
+    pub fn resetting(&self) -> Duration {
+        self.container.resetting()
+    }
+
+    /// Resets a device.
+    pub(crate) fn reset(&self, device: &File) -> io::Result<()> {
+        self.container.reset(device)
     }
 
     /// What a user should know about the memory in use: nothing with hugepages.

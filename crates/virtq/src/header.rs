@@ -40,6 +40,20 @@ pub(crate) struct Front {
     hash: u64,
 }
 
+/// How a frame in one buffer looks.
+#[derive(Clone, Copy)]
+pub(crate) struct Simple {
+    /// Bits of the second word, and what they are: num_buffers is 1, or says nothing.
+    buffers: (u64, u64),
+}
+
+impl Simple {
+    #[inline(always)]
+    pub(crate) fn new(is_mergeable: bool) -> Self {
+        Self { buffers: if is_mergeable { (0xffff << 48, 1 << 48) } else { (0, 0) } }
+    }
+}
+
 impl Front {
     #[inline(always)]
     pub(crate) fn of(ahead: Ahead, has_hash: bool) -> Self {
@@ -66,11 +80,10 @@ impl Front {
         self.first & NEEDS_CSUM as u64 != 0
     }
 
-    /// The words of a burst, where this is a frame in one buffer, of which the checksum is there.
+    /// The words of a burst, where this is a `simple` frame: in one buffer, of which the checksum is there.
     #[inline(always)]
-    pub(crate) fn simple(self, is_mergeable: bool) -> Option<[u64; 2]> {
-        let buffers = if is_mergeable { self.num_buffers() } else { 1 };
-        ((buffers == 1) & !self.needs_checksum()).then(|| self.words())
+    pub(crate) fn simple(self, simple: Simple) -> Option<[u64; 2]> {
+        ((self.second & simple.buffers.0 == simple.buffers.1) & !self.needs_checksum()).then(|| self.words())
     }
 
     /// Where the sum begins and where it goes, in bytes from the frame's first.

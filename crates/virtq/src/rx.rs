@@ -4,7 +4,7 @@
 //! frames come, it is awake.
 
 use crate::{
-    header::{Front, NetHeader, WORDS},
+    header::{Front, NetHeader, Simple, WORDS},
     ids::Ids,
     notify::Notify,
     offload,
@@ -215,6 +215,7 @@ impl<Q: Virtqueue> Base<Q> {
         let mut session = self.table.receiving(cache, out);
         session.at_hand(session.room());
         got.errors += u64::from(self.ring.look());
+        let simple = Simple::new(header.is_mergeable);
         // Twice where a packed ring goes on at its beginning.
         loop {
             if state.skip != 0 {
@@ -223,9 +224,9 @@ impl<Q: Virtqueue> Base<Q> {
             let mut run = self.ring.run(len_bytes);
             let most = run.most_used().min(run.most_offered());
             let ran = if header.has_hash {
-                session.run(ahead_bytes, &mut run, |ahead| Front::with_hash(ahead).simple(header.is_mergeable))
+                session.run(ahead_bytes, &mut run, |ahead| Front::with_hash(ahead).simple(simple))
             } else {
-                session.run(ahead_bytes, &mut run, |ahead| Front::without_hash(ahead).simple(header.is_mergeable))
+                session.run(ahead_bytes, &mut run, |ahead| Front::without_hash(ahead).simple(simple))
             };
             self.ring.ran(ran.frames, ran.frames);
             got.frames += ran.frames;
@@ -306,7 +307,7 @@ impl<Q: Virtqueue> Rest<'_, '_, Q> {
                 self.got.errors += 1;
                 continue;
             };
-            let used = if self.state.skip == 0 && front.simple(self.header.is_mergeable).is_some() {
+            let used = if self.state.skip == 0 && front.simple(Simple::new(self.header.is_mergeable)).is_some() {
                 self.take_one(front, id, written)
             } else {
                 let Some(used) = self.take_unusual(front) else { break };

@@ -61,7 +61,11 @@ fn attempt(context: &Context, subject: &Subject) -> Vec<Check> {
             let known = Check::ok("port.driver", "known");
             vec![opened, known, Check::failed_with("port.mac", source)]
         }
-        Err(error) => vec![Check::failed_with("vfio.open", error)],
+        Err(error) => {
+            let text = error.to_string();
+            // The check names the VF anyway.
+            vec![Check::failed_with("vfio.open", text.strip_prefix(&format!("{}: ", subject.address)).unwrap_or(&text))]
+        }
     }
 }
 

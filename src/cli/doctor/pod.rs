@@ -28,6 +28,12 @@ fn vf(context: &Context) -> Check {
         context.subjects.iter().map(of).collect::<Vec<_>>().join("; ")
     };
     if !context.wanted.ports.is_empty() {
+        let ours = |subject: &super::Subject| context.environment.vfs.iter().any(|vf| vf.address == subject.vf.address);
+        if let Some(foreign) = context.subjects.iter().find(|subject| !context.environment.vfs.is_empty() && !ours(subject)) {
+            let granted = given::addresses(&context.environment.vfs);
+            let found = format!("--port {} is none of those that this container was granted: {granted}", foreign.address);
+            return Check::warning(ID, found, format!("name one of these: `--port {granted}`"));
+        }
         return Check::ok(ID, format!("named: {}", granted()));
     }
     match context.environment.choose(&context.wanted.networks, options::PORTS_MAX) {

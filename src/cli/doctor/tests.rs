@@ -90,6 +90,9 @@ fn what_was_granted_and_cannot_be_used_is_a_failure() {
     is(&of("machine", &none, &any), "pod.vf", Verdict::Failure, &["no VF was granted", "limits: {intel.com/vf_vfio: \"1\"}"]);
     is(&of("machine", &[], &any), "pod.vf", Verdict::Skipped, &["--port"]);
     is(&of("two-resources", &[], &any), "pod.vf", Verdict::Warning, &["0000:3b:02.1, network default/left", "--network NAME"]);
+    let named = |port: &str| Wanted { ports: vec![port.parse().expect("an address")], ..Wanted::default() };
+    is(&of("plugin-cgroup2", &[], &named("0000:3b:02.0")), "pod.vf", Verdict::Warning, &["--port 0000:3b:02.0 is none", "0000:3b:02.6"]);
+    is(&of("plugin-cgroup2", &[], &named("0000:3b:02.6")), "pod.vf", Verdict::Ok, &["named: 0000:3b:02.6"]);
     is(&of("two-resources", &[], &network("left")), "pod.vf", Verdict::Ok, &["0000:3b:02.1"]);
     is(&of("two-resources", &[], &network("up")), "pod.network", Verdict::Failure, &["--network up", "default/left", "annotations:"]);
     is(&of("stale-annotation", &[], &network("vf-net")), "pod.network", Verdict::Failure, &["stale", "delete the pod"]);

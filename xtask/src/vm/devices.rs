@@ -2,6 +2,9 @@
 //!
 //! Every function sits behind a root port of its own: so each has an IOMMU group of its own, and can be reset.
 
+/// A device brings a network boot program of its own otherwise, which takes seconds of each boot.
+const NO_ROM: &str = "romfile=";
+
 /// The PFs that have wires.
 pub(super) const PFS: [&str; 2] = ["a", "b"];
 /// Their MACs.
@@ -86,7 +89,7 @@ impl At {
             Self::Pf(index) => format!("igb,mac={}", PF_MACS[index]),
             Self::Virtio(index) => format!("{},{}", virtio_net(index), VIRTIO[index].options),
         };
-        format!("{kind},id={id},netdev=wire-{name},bus=port-{name}")
+        format!("{kind},id={id},netdev=wire-{name},bus=port-{name},{NO_ROM}")
     }
 }
 
@@ -135,7 +138,7 @@ impl Equipment {
                 plugged.behind_port(name, "", &At::Pf(index).device());
             }
             // A port without access control services: this PF and its VFs are one group, which its kernel driver makes unusable for VFIO.
-            plugged.behind_port("c", ",disable-acs=true", "igb,bus=port-c");
+            plugged.behind_port("c", ",disable-acs=true", &format!("igb,bus=port-c,{NO_ROM}"));
         }
         match self {
             Self::Pfs | Self::Containers => {}
@@ -189,7 +192,7 @@ impl Plugged {
             self.behind_port(
                 &function,
                 "",
-                &format!("{device},netdev={end},bus=port-{function},ioeventfd=off,tx=timer{separator}{options}"),
+                &format!("{device},netdev={end},bus=port-{function},{NO_ROM},ioeventfd=off,tx=timer{separator}{options}"),
             );
         }
         self.netdev(&datagrams(name));

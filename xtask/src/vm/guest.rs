@@ -88,7 +88,7 @@ impl Guest {
 
     /// The VFs of every PF, in slot order.
     pub(super) fn vfs(&mut self) -> Result<Vec<Vec<Vf>>> {
-        let script = "for pf in $(pfs); do for i in 0 1; do vf=$(basename $(readlink $pf/virtfn$i)); echo $(ls $pf/net) $i $(id $vf) $vf $(group $vf); done; done";
+        let script = "for pf in $(pfs); do for i in 0 1; do vf=$(basename $(readlink $pf/virtfn$i)); echo $(ls $pf/net) $i $(pci_id $vf) $vf $(group $vf); done; done";
         let mut pfs: Vec<Vec<Vf>> = Vec::new();
         for line in self.run(script)?.lines() {
             let fields: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
@@ -104,7 +104,7 @@ impl Guest {
 
     /// The virtio-net functions, in slot order.
     pub(super) fn virtio_functions(&mut self) -> Result<Vec<Vf>> {
-        let listed = self.run("for function in $(virtio_functions); do echo $(id $function) $function $(group $function); done")?;
+        let listed = self.run("for function in $(virtio_functions); do echo $(pci_id $function) $function $(group $function); done")?;
         let function = |(index, line): (usize, &str)| {
             let fields: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
             let [id, address, group] = fields.try_into().ok().with_context(|| format!("the guest lists a function as {line:?}"))?;

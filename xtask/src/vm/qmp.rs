@@ -20,15 +20,15 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 /// A conversation with one machine.
 pub(super) struct Qmp {
     stream: BufReader<UnixStream>,
-    /// Names of the events that came while something else was awaited.
-    events: Vec<String>,
+    /// Devices that were unplugged while something else was awaited.
+    unplugged: Vec<String>,
 }
 
 impl Qmp {
     pub(super) fn connect(folder: &Path) -> Result<Self> {
         let stream = UnixStream::connect(short_path(folder, SOCKET)?.path()).context("QEMU's control socket")?;
         stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-        let mut qmp = Self { stream: BufReader::new(stream), events: Vec::new() };
+        let mut qmp = Self { stream: BufReader::new(stream), unplugged: Vec::new() };
         let greeting = qmp.read(Instant::now() + ANSWER_LIMIT)?;
         ensure!(greeting.get("QMP").is_some(), "QEMU greets with {greeting}");
         qmp.command("qmp_capabilities", json!({}))?;
@@ -47,7 +47,7 @@ impl Qmp {
             if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
             }
-            self.events.extend(event_name(&answer));
+            self.unplugged.extend(unplugged(&answer));
         }
     }
 
@@ -60,16 +60,16 @@ impl Qmp {
         Ok(())
     }
 
-    /// Waits for an event, unless it has come already.
-    pub(super) fn wait_for(&mut self, event: &str, limit: Duration) -> Result<()> {
+    /// Waits until this device is unplugged, unless it is already.
+    pub(super) fn wait_unplugged(&mut self, device: &str, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         loop {
-            if let Some(at) = self.events.iter().position(|name| name == event) {
-                self.events.remove(at);
+            if let Some(at) = self.unplugged.iter().position(|id| id == device) {
+                self.unplugged.remove(at);
                 return Ok(());
             }
-            let message = self.read(deadline).with_context(|| format!("no {event} within {limit:?}"))?;
-            self.events.extend(event_name(&message));
+            let message = self.read(deadline).with_context(|| format!("{device} was not unplugged within {limit:?}"))?;
+            self.unplugged.extend(unplugged(&message));
         }
     }
 
@@ -84,6 +84,7 @@ impl Qmp {
     }
 }
 
-fn event_name(message: &Value) -> Option<String> {
-    Some(message.get("event")?.as_str()?.to_owned())
+/// Whose unplugging an event reports. A PF reports that of its VFs as well, which have no name.
+fn unplugged(message: &Value) -> Option<String> {
+    (message["event"] == "DEVICE_DELETED").then(|| message["data"]["device"].as_str().map(str::to_owned))?
 }

@@ -47,7 +47,7 @@ const fn in_containers(name: &'static str, proves: &'static str, run: fn(&mut La
 /// All scenarios in the order in which they run, one a line.
 #[rustfmt::skip]
 pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario("judge", "a DMA fault, an unknown register and a lost frame are noticed: what all others rely on", judge::notices),
+    scenario("judge", "a DMA fault, an unknown register, and frames lost from a port that works are noticed: what all others rely on", judge::notices),
     scenario("mac-swap", "one VF returns 20,000 frames of 60 to 1514 bytes at windows 1, 32 and 128, every byte compared", traffic::mac_swap),
     scenario("two-ports", "20,000 frames each way between two wires through two VFs, MACs given by the PF, every byte compared", traffic::two_ports),
     scenario("vlan", "a VLAN that was joined comes through without its tag, one that was left or never joined does not", filters::vlan),
@@ -79,7 +79,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "pod-runc-grants", proves: "the same with runc", long: true, equipment: Equipment::Containers, run: pod::runc_grants },
     on_virtio("virtio-kernel", "the kernel's own driver bridges pairs of functions of all kinds: their wires and taps carry 20,000 frames each way whole", virtio::kernel),
     on_virtio("virtio-mac-swap", "split and packed, in order, one buffer a frame: each returns 20,000 frames of 60 to 1514 bytes, every byte compared", virtio::mac_swap),
-    Scenario { name: "virtio-tap", proves: "the same on tap devices, split and packed", long: true, equipment: Equipment::Virtio, run: virtio::tap },
+    on_virtio("virtio-tap", "the same on tap devices, split and packed", virtio::tap),
     on_virtio("virtio-jumbo", "MTU 9000: frames of up to 9014 bytes are merged from buffers; longer ones than the MTU are dropped", virtio::jumbo),
     on_virtio("virtio-single", "a device that merges no buffers takes no long frames, and the error says so", virtio::single),
     on_virtio("virtio-filters", "groups, broadcast and promiscuous mode: what was asked for comes through, other frames do not", virtio::filters),

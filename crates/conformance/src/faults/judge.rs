@@ -61,6 +61,11 @@ impl Excuse {
         schedule.faults().iter().fold(none, |excuse, (_, fault)| excuse.and(*fault, happenings))
     }
 
+    /// Whether everything that was asked for must be in force after this much help.
+    fn replays(self, help: Help) -> bool {
+        !self.misled && self.ends != Ends::Refused && (self.ends == Ends::Running || help >= Help::Reset)
+    }
+
     /// The port has found its way back before; now it must only go on.
     fn now_over(self) -> Self {
         // A completion that was lost may be missed much later.
@@ -148,6 +153,8 @@ fn ending<F: Fixture>(life: &mut Life<F>, excuse: Excuse) -> Result<Option<Help>
     }
     life.bench.model(Faulty::disarm);
     match life.works_again(excuse.help) {
+        // A recovery asks for everything again: where nothing has kept it from that, it shows.
+        Ok(help) if excuse.replays(help) && !life.hears_its_vlan() => Err(format!("frames pass, with {help:?}, but not those of its VLAN")),
         Ok(help) => Ok(Some(help)),
         Err(_) if excuse.ends == Ends::Refused && life.has_ended(excuse.ends) => Ok(None),
         Err(stuck) => Err(stuck),

@@ -8,7 +8,7 @@ use crate::{
     bench::{Bench, Setup},
     filters::GROUP,
     fixture::Fixture,
-    frames::frame,
+    frames::{frame, tagged},
 };
 use std::time::Duration;
 use vfwire_core::{
@@ -28,6 +28,8 @@ const ROUND: Duration = Duration::from_millis(10);
 const PATIENCE_ROUNDS: usize = 6000;
 /// Rounds that frames get to come through.
 const TRAFFIC_ROUNDS: usize = 12;
+/// What every life asks for.
+const VLAN: u16 = 100;
 const WISHED: MacAddr = MacAddr([0x02, 0, 0x5e, 0, 0x53, 0xbb]);
 
 /// What the run is of.
@@ -74,7 +76,7 @@ pub enum Help {
 }
 
 pub(super) fn setup<F: Fixture>() -> Setup {
-    let intent = Intent { mac: Some(WISHED), vlans: [100].into(), multicast: [GROUP].into(), ..Intent::default() };
+    let intent = Intent { mac: Some(WISHED), vlans: [VLAN].into(), multicast: [GROUP].into(), ..Intent::default() };
     Setup { pool: PoolConfig::new(256), ..Setup::new::<Faulted<F>>().rings(32) }.intent(intent)
 }
 
@@ -170,7 +172,7 @@ impl<F: Fixture> Life<F> {
 
     fn apply(&mut self) {
         let Some(port) = &mut self.bench.port else { return };
-        let intent = Intent { vlans: [100, 200].into(), ..setup::<F>().intent };
+        let intent = Intent { vlans: [VLAN, 200].into(), ..setup::<F>().intent };
         let result = port.apply(&intent).map(drop);
         self.note(result);
     }
@@ -246,6 +248,20 @@ impl<F: Fixture> Life<F> {
             }
         }
         arrived == frames
+    }
+
+    /// Whether a frame of the VLAN that was asked for comes out again, with its tag or without.
+    pub(super) fn hears_its_vlan(&mut self) -> bool {
+        self.arrivals();
+        let Some(port) = &self.bench.port else { return false };
+        let tagged = tagged(&frame(port.info().mac, 200, self.next), VLAN);
+        self.next += 1;
+        self.moved.injected += 1;
+        self.bench.inject([tagged]);
+        (0..TRAFFIC_ROUNDS).any(|_| {
+            self.round();
+            !self.arrivals().is_empty()
+        })
     }
 
     fn arrivals(&mut self) -> Vec<Vec<u8>> {

@@ -56,6 +56,10 @@ impl Reader {
         if line == 1 {
             return check_magic(text);
         }
+        // None is ever written, and one at the end of a line would be lost when it is written again.
+        if text.contains(char::is_control) {
+            return Err(format!("a control character in `{}`", short(text)));
+        }
         let mut words = Words(text);
         let first = words.next("a line")?;
         let Some((recording, begin)) = &mut self.open else {

@@ -98,6 +98,7 @@ fn what_does_not_belong_is_named_with_its_line() {
         (2, format!("{MAGIC}\nend 0\n"), "port"),
         (2, format!("{MAGIC}\nport igbvf 8086 a\n"), "8086"),
         (3, format!("{MAGIC}\nport igbvf 8086:10ca a\n1 reset\n"), "without a call"),
+        (2, format!("{MAGIC}\nport igbvf 8086:10ca a\r\r\nend 0\n"), "control character"),
         (3, format!("{head}dance\n"), "dance"),
         (3, format!("{head}start pairs=70000\n"), "70000"),
         (3, format!("{head}apply mac=- mtu=1 vlans=- multicast=- all-multicast=on promiscuous=on rss=0:1\n"), "hexadecimal"),

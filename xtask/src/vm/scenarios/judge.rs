@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 
+use super::recovery;
 use super::traffic::swapped;
 use crate::vm::lab::Lab;
 use crate::vm::wire::exchange;
@@ -19,5 +20,9 @@ pub(super) fn notices(lab: &mut Lab) -> Result<()> {
     // Nobody forwards now.
     let stream = swapped(lab, 10);
     ensure!(exchange(&stream, 10, &lab.wires[0], &lab.wires[0]).is_err(), "frames came back although nothing forwards");
+    match recovery::account_of_lost_frames(lab)? {
+        Ok(()) => bail!("the account closed although frames were lost from a port that worked"),
+        Err(error) => ensure!(error.to_string().contains("lost while the port said that it worked"), "another error: {error:#}"),
+    }
     Ok(())
 }

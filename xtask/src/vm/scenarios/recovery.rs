@@ -156,6 +156,7 @@ fn recovers(lab: &mut Lab, trouble: &Trouble<'_>) -> Result<Vec<Event>> {
         flowed.and_then(|()| account::close(journal, &intervals, clock.error())).with_context(|| format!("round {round}"))?;
     }
     report(lab.rounds, &totals, &intervals, &clock, &summary)?;
+    println!("  the slowest: {}", slowest(&events)?);
     Ok(events)
 }
 
@@ -169,6 +170,41 @@ fn await_events(trouble: &Trouble<'_>, forwarder: &Forwarder, guest: &mut Guest,
         Ok(is_over && count(&events, begin) > count(before, begin) && count(&events, end) > count(before, end))
     });
     said.with_context(|| format!("{begin} and then {end} were not said"))
+}
+
+/// The account of a port that works, and loses frames nevertheless: those that are longer than its MTU.
+pub(super) fn account_of_lost_frames(lab: &mut Lab) -> Result<Result<()>> {
+    let at = At::Pf(0);
+    let first = Anchor::ask(&mut lab.guest)?;
+    let command = forwarder::command(&[&lab.function(at)], "mac-swap", Trouble::RESET.options);
+    let forwarder = Forwarder::start(&mut lab.guest, &command)?;
+    let stream = Stream { lengths_bytes: 60..=1600, ..swapped(lab, FRAMES_MAX) };
+    let more = |progress: &Progress| until(|| Ok(progress.returned() >= 2 * QUIET));
+    let journal = under_load(&stream, lab.wire(at), more)?;
+    let events = forwarder.events(&mut lab.guest)?;
+    forwarder.stop(&mut lab.guest)?;
+    let clock = Clock::new(first, Anchor::ask(&mut lab.guest)?)?;
+    Ok(account::close(&journal, &account::intervals(&events, &clock)?, clock.error()))
+}
+
+/// What was said from the reset that took longest until the first frame after it.
+fn slowest(events: &[Event]) -> Result<String> {
+    let (mut begin, mut found) = (None, (Duration::ZERO, 0..0));
+    for (at, event) in events.iter().enumerate() {
+        if event.is("ResetStarted") {
+            begin.get_or_insert(at);
+        } else if event.is("FirstFrame")
+            && let Some(begin) = begin.take()
+        {
+            let took = event.time("monotonic_us")? - events[begin].time("monotonic_us")?;
+            found = if took > found.0 { (took, begin..at + 1) } else { found };
+        }
+    }
+    let said = &events[found.1];
+    let Some(first) = said.first() else { return Ok("no reset".to_owned()) };
+    let first = first.time("monotonic_us")?;
+    let word = |event: &Event| Ok(format!("{} {:.3} s", event.text("event")?, (event.time("monotonic_us")? - first).as_secs_f64()));
+    Ok(said.iter().map(word).collect::<Result<Vec<_>>>()?.join(", "))
 }
 
 fn report(rounds: u32, totals: &Totals, intervals: &[Interval], clock: &Clock, summary: &Summary) -> Result<()> {

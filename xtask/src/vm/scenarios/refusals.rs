@@ -25,7 +25,6 @@ struct Case {
 
 pub(super) fn bad_input(lab: &mut Lab) -> Result<()> {
     for case in cases(lab) {
-        lab.guest.run("sh /vm/baseline.sh")?;
         refused(lab, &case).with_context(|| case.what)?;
         lab.guest.run("sh /vm/baseline.sh")?;
         opens(lab).with_context(|| format!("{}: the VF cannot be opened afterwards", case.what))?;

@@ -56,7 +56,7 @@ pub(super) fn unplugged_at(lab: &mut Lab, at: At) -> Result<()> {
         let pid = guest.run("pidof vfwire")?;
         qmp.command("device_del", json!({ "id": id }))?;
         let took_ms = guest.run(&format!("before={} pid={}; {ENDED}", before.trim(), pid.trim()))?.trim().parse()?;
-        qmp.wait_for("DEVICE_DELETED", PLUG_LIMIT)?;
+        qmp.wait_unplugged(&id, PLUG_LIMIT)?;
         Ok(took_ms)
     };
     let plug = |lab: &mut Lab| {

@@ -13,7 +13,7 @@ pub(super) const HOST_B: Mac = [0x02, 0, 0, 0, 0xb0, 0x01];
 pub(super) const VF_A: Mac = [0x02, 0, 0, 0, 0xa0, 0x10];
 pub(super) const VF_B: Mac = [0x02, 0, 0, 0, 0xb0, 0x10];
 
-const FRAMES: u32 = 20_000;
+pub(super) const FRAMES: u32 = 20_000;
 
 /// A stream from the host to a VF and back.
 pub(super) fn swapped(lab: &mut Lab, frames: u32) -> Stream {
@@ -21,19 +21,19 @@ pub(super) fn swapped(lab: &mut Lab, frames: u32) -> Stream {
 }
 
 pub(super) fn mac_swap(lab: &mut Lab) -> Result<()> {
-    mac_swap_at(lab, At::Pf(0), &[1, 32, 128])
+    mac_swap_at(lab, At::Pf(0), &[1, 32, 128].map(|window| (window, FRAMES)))
 }
 
-/// 20,000 frames of all lengths at each of the windows, every byte compared.
-pub(super) fn mac_swap_at(lab: &mut Lab, at: At, windows: &[u32]) -> Result<()> {
+/// Frames of all lengths, every byte compared: for each window so many.
+pub(super) fn mac_swap_at(lab: &mut Lab, at: At, loads: &[(u32, u32)]) -> Result<()> {
     let options = format!("--mac {}", forwarder::text(VF_A));
     let command = forwarder::command(&[&lab.function(at)], "mac-swap", &options);
     let forwarder = Forwarder::start(&mut lab.guest, &command)?;
-    for window in windows {
-        let stream = swapped(lab, FRAMES);
-        exchange(&stream, *window, lab.wire(at), lab.wire(at))?;
+    for &(window, frames) in loads {
+        let stream = swapped(lab, frames);
+        exchange(&stream, window, lab.wire(at), lab.wire(at))?;
     }
-    let frames = u64::from(FRAMES) * windows.len() as u64;
+    let frames = loads.iter().map(|(_, frames)| u64::from(*frames)).sum();
     forwarder.stop(&mut lab.guest)?.expect_frames(0, frames, frames)
 }
 

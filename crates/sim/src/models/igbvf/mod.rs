@@ -42,6 +42,7 @@ use crate::{
 };
 use pf::Pf;
 use registers::{Register, RxPart, Statistic};
+use std::time::{Duration, Instant};
 use vfwire_core::bus::BarIndex;
 use vfwire_spec::{
     igbvf::{ID_82576, ID_I350, MAX_FRAME_BYTES, REGISTER_BAR_BYTES, desc, regs},
@@ -61,6 +62,9 @@ const RULES: Rules = Rules {
     tails: ["RDT", "TDT"],
 };
 
+/// Reads of the mailbox register after which the PF is back from a reset that it does by itself.
+const RESET_POLLS: u32 = 8;
+
 /// A VF of an 82576 (or, with one queue pair, of an I350) and its PF.
 #[derive(Debug)]
 pub struct IgbvfModel {
@@ -69,6 +73,8 @@ pub struct IgbvfModel {
     pf: Pf,
     path: DataPath,
     link_up: bool,
+    /// When the PF resets itself next, where it is to and the VF works.
+    next_reset: Option<Instant>,
     /// Interrupt and hint registers: they hold what was written.
     scratch: [u32; registers::SCRATCH],
 }
@@ -83,6 +89,7 @@ impl IgbvfModel {
             pf: Pf::new(&options),
             path: DataPath::new(options.queues, RULES, Rss::new(), spread, Counters::starting_at(start, start)),
             link_up: true,
+            next_reset: None,
             scratch: [0; registers::SCRATCH],
             options,
         }
@@ -94,6 +101,18 @@ impl IgbvfModel {
         self.path.stop();
         self.mailbox.reset();
         self.pf.vf_was_reset();
+    }
+
+    fn reset_when_due(&mut self, after: Duration) {
+        let now = Instant::now();
+        match self.next_reset {
+            None => self.next_reset = now.checked_add(after),
+            Some(due) if due <= now => {
+                self.next_reset = None;
+                self.reset_pf(RESET_POLLS);
+            }
+            Some(_) => {}
+        }
     }
 
     fn status(&self) -> u32 {
@@ -206,6 +225,9 @@ impl DeviceModel for IgbvfModel {
 
     fn step(&mut self, memory: &dyn HostMemory, wire: &mut dyn Wire) -> Result<bool, DmaFault> {
         let passes = self.link_up && self.pf.lets_pass();
+        if let Some(after) = self.options.reset_after.filter(|_| passes) {
+            self.reset_when_due(after);
+        }
         self.path.step(&self.pf.filters, Passing { receives: passes, sends: passes }, memory, wire)
     }
 

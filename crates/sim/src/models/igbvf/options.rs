@@ -1,6 +1,7 @@
 //! What is chosen before the device is made.
 
-use crate::models::intel::options::{ReplyDelay, on_off, one_of, unicast};
+use crate::models::intel::options::{ReplyDelay, on_off, one_of, unicast, whole_ms};
+use std::time::Duration;
 use vfwire_spec::{igbvf::MAX_QUEUE_PAIRS, net::MacAddr};
 
 /// Options of an [`IgbvfModel`](super::IgbvfModel).
@@ -20,6 +21,8 @@ pub struct IgbvfOptions {
     pub reply_delay: ReplyDelay,
     /// The PF reads requests but never answers, nor acknowledges.
     pub silent: bool,
+    /// The PF resets itself each time that the VF has worked for so long.
+    pub reset_after: Option<Duration>,
     /// Reads of RXDCTL and TXDCTL that still show the old state after the enable bit was changed.
     pub enable_polls: u32,
     /// What the statistics registers begin with; near 2^32 to see them wrap.
@@ -37,6 +40,7 @@ impl Default for IgbvfOptions {
             queues: 2,
             reply_delay: ReplyDelay::Polls(2),
             silent: false,
+            reset_after: None,
             enable_polls: 1,
             counters_start: 0,
         }
@@ -56,8 +60,12 @@ impl IgbvfOptions {
             "silent" => self.silent = on_off(key, value)?,
             "mbps" => self.link_mbps = one_of(key, value, &[10, 100, 1000])?,
             "queues" => self.queues = one_of(key, value, &[1, MAX_QUEUE_PAIRS])? as usize,
-            "delay_ms" => self.reply_delay = ReplyDelay::parse_ms(key, value)?,
-            _ => return Err(format!("{key} is no option of this device: it has mac, spoofchk, trusted, silent, mbps, queues, delay_ms")),
+            "delay_ms" => self.reply_delay = ReplyDelay::Time(whole_ms(key, value)?),
+            "reset_ms" => self.reset_after = Some(whole_ms(key, value)?),
+            _ => {
+                let all = "mac, spoofchk, trusted, silent, mbps, queues, delay_ms, reset_ms";
+                return Err(format!("{key} is no option of this device: it has {all}"));
+            }
         }
         Ok(())
     }
@@ -66,7 +74,6 @@ impl IgbvfOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn options_are_set_from_text() {
@@ -75,6 +82,7 @@ mod tests {
             options.set(key, value).expect("allowed");
         }
         options.set("delay_ms", "3").expect("allowed");
+        options.set("reset_ms", "250").expect("allowed");
         options.set("silent", "on").expect("allowed");
         let expected = IgbvfOptions {
             pf_mac: Some(MacAddr([2, 0, 0, 0, 0, 7])),
@@ -84,6 +92,7 @@ mod tests {
             link_mbps: 100,
             queues: 1,
             reply_delay: ReplyDelay::Time(Duration::from_millis(3)),
+            reset_after: Some(Duration::from_millis(250)),
             ..IgbvfOptions::default()
         };
         assert_eq!(options, expected);

@@ -13,12 +13,9 @@ pub enum ReplyDelay {
     Time(Duration),
 }
 
-impl ReplyDelay {
-    /// Whole milliseconds.
-    pub(crate) fn parse_ms(key: &str, value: &str) -> Result<Self, String> {
-        let ms = value.parse().map_err(|_| format!("{key}={value}: give whole milliseconds"))?;
-        Ok(Self::Time(Duration::from_millis(ms)))
-    }
+/// Whole milliseconds.
+pub(crate) fn whole_ms(key: &str, value: &str) -> Result<Duration, String> {
+    value.parse().map(Duration::from_millis).map_err(|_| format!("{key}={value}: give whole milliseconds"))
 }
 
 /// An address of one station.

@@ -1,6 +1,6 @@
 //! What is chosen before the device is made.
 
-use crate::models::intel::options::{ReplyDelay, on_off, one_of, unicast};
+use crate::models::intel::options::{ReplyDelay, on_off, one_of, unicast, whole_ms};
 use vfwire_spec::{
     ixgbevf::{
         Family,
@@ -110,7 +110,7 @@ impl IxgbevfOptions {
                 let mtu = value.parse().ok().filter(|mtu| (68..=9710).contains(mtu));
                 self.pf_mtu_bytes = mtu.ok_or_else(|| format!("{key}={value}: give 68 to 9710 bytes"))?;
             }
-            "delay_ms" => self.reply_delay = ReplyDelay::parse_ms(key, value)?,
+            "delay_ms" => self.reply_delay = ReplyDelay::Time(whole_ms(key, value)?),
             _ => {
                 return Err(format!(
                     "{key} is no option of this device: it has device, mac, spoofchk, trusted, silent, query_rss, pf_promisc, rss_udp, mdd, \
