@@ -74,7 +74,11 @@ fn forwards(lab: &mut Lab, runtime: &str, args: &[String], grants: &Grants) -> R
     let stream = swapped(lab, FRAMES);
     exchange(&stream, 32, &lab.wires[0], &lab.wires[0])?;
     let (summary, said) = forwarder.stop_and_hear(&mut lab.guest)?;
-    summary.expect_frames(0, FRAMES.into(), FRAMES.into()).context(said)
+    summary.expect_frames(0, FRAMES.into(), FRAMES.into()).context(said)?;
+    let message = bundle::termination_message(&mut lab.guest)?;
+    let counted = &message["summary"]["ports"][0]["rx_frames"];
+    ensure!(message["verdict"] == "ok" && message["exit_code"] == 0 && *counted == FRAMES, "the termination message is {message}");
+    Ok(())
 }
 
 /// What the kernel says of the process: the grants are not wider than they should be.
@@ -172,8 +176,11 @@ fn lacking(lab: &mut Lab, runtime: &str, lack: &Lack) -> Result<()> {
     }
     let ended = run(lab, runtime, &forward, &lack.grants, REFUSAL_LIMIT)?;
     ensure!(ended.code == 1, "the forwarder ended with {}: {}", ended.code, ended.stderr);
+    let message = bundle::termination_message(&mut lab.guest)?;
+    ensure!(message["verdict"] == "failed" && message["exit_code"] == 1, "the termination message is {message}");
+    let error = message["error"].as_str().unwrap_or_default();
     for words in lack.refusal {
-        ensure!(ended.stderr.contains(words), "the error does not say {words:?}: {}", ended.stderr);
+        ensure!(ended.stderr.contains(words) && error.contains(words), "the error does not say {words:?}: {}{message}", ended.stderr);
     }
     Ok(())
 }
