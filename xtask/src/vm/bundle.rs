@@ -9,6 +9,8 @@ use super::guest::{Guest, Vf};
 /// Where the image is unpacked in the guest.
 const BUNDLE: &str = "/bundle";
 const USER: u32 = 1000;
+/// In the guest; in the container it is `/dev/termination-log`, as a kubelet mounts it.
+const TERMINATION_LOG: &str = "/tmp/termination-log";
 /// The device plugin's variable for the resource `intel.com/vf_vfio`.
 const VARIABLE: &str = "PCIDEVICE_INTEL_COM_VF_VFIO";
 /// Room for what the kernel counts, RSS, page tables and tmpfs.
@@ -46,9 +48,15 @@ pub(super) fn prepare(guest: &mut Guest) -> Result<()> {
 /// Writes the bundle's configuration and gives the command that runs it with this runtime.
 pub(super) fn write(guest: &mut Guest, runtime: &str, vf: &Vf, args: &[String], grants: &Grants) -> Result<String> {
     let config = config(guest, vf, args, grants)?;
-    guest.run(&format!("cat > {BUNDLE}/config.json <<'END'\n{config}\nEND"))?;
+    guest.run(&format!("cat > {BUNDLE}/config.json <<'END'\n{config}\nEND\n: > {TERMINATION_LOG}; chmod 666 {TERMINATION_LOG}"))?;
     // An initramfs is no mount that a process could pivot away from.
     Ok(format!("exec {runtime} run --no-pivot --bundle {BUNDLE} pod"))
+}
+
+/// What the container that has ended left for the kubelet to read.
+pub(super) fn termination_message(guest: &mut Guest) -> Result<Value> {
+    let message = guest.run(&format!("cat {TERMINATION_LOG}"))?;
+    serde_json::from_str(&message).with_context(|| format!("the termination message is not JSON: {message:?}"))
 }
 
 fn config(guest: &mut Guest, vf: &Vf, args: &[String], grants: &Grants) -> Result<Value> {
@@ -119,5 +127,6 @@ fn mounts() -> Value {
         { "destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"] },
         { "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"] },
         { "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "relatime", "ro"] },
+        { "destination": "/dev/termination-log", "type": "bind", "source": TERMINATION_LOG, "options": ["bind", "rprivate", "rw"] },
     ])
 }

@@ -76,7 +76,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     in_containers("pod-crun", "crun runs the image as uid 1000 with no capability: doctor finds all well, 2,000 frames are compared byte for byte", pod::crun),
     in_containers("pod-runc", "the same with runc", pod::runc),
     in_containers("pod-crun-grants", "each grant that is missing in turn: doctor names it, the forwarder's error says what to do, or it runs with a warning", pod::crun_grants),
-    in_containers("pod-runc-grants", "the same with runc", pod::runc_grants),
+    Scenario { name: "pod-runc-grants", proves: "the same with runc", long: true, equipment: Equipment::Containers, run: pod::runc_grants },
     on_virtio("virtio-kernel", "the kernel's own driver bridges pairs of functions of all kinds: their wires and taps carry 5,000 frames each way whole", virtio::kernel),
     on_virtio("virtio-mac-swap", "split and packed, in order, one buffer a frame: each returns 20,000 frames of 60 to 1514 bytes, every byte compared", virtio::mac_swap),
     on_virtio("virtio-tap", "the same on tap devices, split and packed", virtio::tap),

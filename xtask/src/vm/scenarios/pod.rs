@@ -1,6 +1,7 @@
 //! Containers as a pod has them: the image of this checkout, run by crun and by runc as uid 1000, without a capability, with nothing but
 //! what the device plugin grants, and with the very arguments of deploy/kubernetes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::vm::lab::Lab;
 use crate::vm::wire::exchange;
 
 const FRAMES: u32 = 2000;
+/// Of the node, as the baseline reserves them.
+const HUGEPAGES: u32 = 128;
 /// Starting a container takes the emulation 1 to 3 s, and doctor opens and starts the port.
 const DOCTOR_LIMIT: Duration = Duration::from_secs(40);
 /// A refusal: nothing of a port is started, or what was is taken back.
@@ -71,7 +74,11 @@ fn forwards(lab: &mut Lab, runtime: &str, args: &[String], grants: &Grants) -> R
     let stream = swapped(lab, FRAMES);
     exchange(&stream, 32, &lab.wires[0], &lab.wires[0])?;
     let (summary, said) = forwarder.stop_and_hear(&mut lab.guest)?;
-    summary.expect_frames(0, FRAMES.into(), FRAMES.into()).context(said)
+    summary.expect_frames(0, FRAMES.into(), FRAMES.into()).context(said)?;
+    let message = bundle::termination_message(&mut lab.guest)?;
+    let counted = &message["summary"]["ports"][0]["rx_frames"];
+    ensure!(message["verdict"] == "ok" && message["exit_code"] == 0 && *counted == FRAMES, "the termination message is {message}");
+    Ok(())
 }
 
 /// What the kernel says of the process: the grants are not wider than they should be.
@@ -101,7 +108,7 @@ fn everything_granted(lab: &mut Lab, runtime: &str) -> Result<()> {
     let report = Report::of(&run(lab, runtime, &doctor, &grants, DOCTOR_LIMIT)?)?;
     ensure!(report.code == 0 && report.with("failure").is_empty(), "doctor fails with everything granted: {}", report.text);
     for id in ["pod.vf", "vfio.node", "vfio.open", "memory.memlock", "memory.limit", "memory.map", "port.mac", "port.start"] {
-        ensure!(report.verdict(id) == Some("ok"), "{id} is {:?} with everything granted: {}", report.verdict(id), report.text);
+        ensure!(report.with("ok").contains(id), "{id} is not well with everything granted: {}", report.text);
     }
     forwards(lab, runtime, &forward, &grants)
 }
@@ -109,27 +116,39 @@ fn everything_granted(lab: &mut Lab, runtime: &str) -> Result<()> {
 /// One thing that a container lacks.
 struct Lack {
     what: &'static str,
-    /// Brings it about in the guest.
-    before: &'static str,
+    /// Hugepages of the node.
+    hugepages: u32,
     grants: Grants,
-    /// The check that says so, and its verdict.
-    check: (&'static str, &'static str),
-    /// What the forwarder's error must say; nothing where it runs nevertheless.
+    /// All checks that fail.
+    failures: &'static [&'static str],
+    /// A check that warns.
+    warning: Option<&'static str>,
+    /// What the forwarder's error must say, where it does not run.
     refusal: &'static [&'static str],
 }
 
 fn lacks() -> Vec<Lack> {
     let full = Grants::default;
-    let refused = |what, grants, check, refusal| Lack { what, before: ":", grants, check: (check, "failure"), refusal };
-    let warned = |what, grants, check| Lack { what, before: ":", grants, check: (check, "warning"), refusal: &[] };
+    let refused = |what, grants, failures, refusal| Lack { what, hugepages: HUGEPAGES, grants, failures, warning: None, refusal };
+    let warned = |what, grants, check| Lack { warning: Some(check), ..refused(what, grants, &[], &[]) };
     vec![
-        refused("no node of the group", Grants { node_owner: None, ..full() }, "vfio.node", &["/dev/vfio/"]),
-        refused("a node that root owns", Grants { node_owner: Some(0), ..full() }, "vfio.node", &["/dev/vfio/", "permission"]),
-        refused("64 KiB of locked memory", Grants { memlock_bytes: 64 << 10, ..full() }, "memory.memlock", &["locked memory"]),
-        refused("one hugepage", Grants { hugetlb_bytes: 2 << 20, ..full() }, "memory.limit", &["hugepages-2Mi"]),
+        refused("no node of the group", Grants { node_owner: None, ..full() }, &["pod.vf", "vfio.node"], &["/dev/vfio/", "does not exist"]),
+        refused("a node that root owns", Grants { node_owner: Some(0), ..full() }, &["vfio.node"], &["/dev/vfio/", "permission"]),
+        refused(
+            "64 KiB of locked memory",
+            Grants { memlock_bytes: 64 << 10, ..full() },
+            &["memory.map", "memory.memlock"],
+            &["locked memory", "IPC_LOCK"],
+        ),
+        refused("one hugepage", Grants { hugetlb_bytes: 2 << 20, ..full() }, &["memory.limit"], &["hugepages-2Mi: 4Mi"]),
         Lack {
-            before: "echo 0 > /proc/sys/vm/nr_hugepages",
-            ..refused("no hugepages on the node", full(), "memory.hugepages", &["hugepages"])
+            hugepages: 0,
+            ..refused(
+                "no hugepages on the node",
+                full(),
+                &["memory.hugepages", "memory.map"],
+                &["hugepages.sh reserve 2", "hugepages-2Mi: 4Mi"],
+            )
         },
         warned("one CPU", Grants { cpus: "1", ..full() }, "cpu.count"),
         warned("half of a CPU's time", Grants { quota_milli: Some(500), ..full() }, "cpu.quota"),
@@ -137,10 +156,9 @@ fn lacks() -> Vec<Lack> {
 }
 
 fn each_grant(lab: &mut Lab, runtime: &str) -> Result<()> {
+    prepare(lab)?;
     for lack in lacks() {
-        lab.guest.run("sh /vm/baseline.sh")?;
-        prepare(lab)?;
-        lab.guest.run(lack.before)?;
+        lab.guest.run(&format!("echo {} > /proc/sys/vm/nr_hugepages", lack.hugepages))?;
         lacking(lab, runtime, &lack).with_context(|| lack.what)?;
     }
     Ok(())
@@ -149,17 +167,20 @@ fn each_grant(lab: &mut Lab, runtime: &str) -> Result<()> {
 fn lacking(lab: &mut Lab, runtime: &str, lack: &Lack) -> Result<()> {
     let [doctor, forward] = arguments()?;
     let report = Report::of(&run(lab, runtime, &doctor, &lack.grants, DOCTOR_LIMIT)?)?;
-    let (id, verdict) = lack.check;
-    ensure!(report.verdict(id) == Some(verdict), "{id} is {:?}, not {verdict}: {}", report.verdict(id), report.text);
-    ensure!(report.code == i32::from(verdict == "failure"), "doctor ended with {}: {}", report.code, report.text);
+    ensure!(report.with("failure") == BTreeSet::from_iter(lack.failures.iter().copied()), "other checks fail: {}", report.text);
+    ensure!(report.code == i32::from(!lack.failures.is_empty()), "doctor ended with {}: {}", report.code, report.text);
+    ensure!(lack.warning.is_none_or(|id| report.with("warning").contains(id)), "no warning: {}", report.text);
     report.remedies()?;
     if lack.refusal.is_empty() {
         return forwards(lab, runtime, &forward, &lack.grants);
     }
     let ended = run(lab, runtime, &forward, &lack.grants, REFUSAL_LIMIT)?;
     ensure!(ended.code == 1, "the forwarder ended with {}: {}", ended.code, ended.stderr);
+    let message = bundle::termination_message(&mut lab.guest)?;
+    ensure!(message["verdict"] == "failed" && message["exit_code"] == 1, "the termination message is {message}");
+    let error = message["error"].as_str().unwrap_or_default();
     for words in lack.refusal {
-        ensure!(ended.stderr.contains(words), "the error does not say {words:?}: {}", ended.stderr);
+        ensure!(ended.stderr.contains(words) && error.contains(words), "the error does not say {words:?}: {}{message}", ended.stderr);
     }
     Ok(())
 }
@@ -179,19 +200,15 @@ impl Report {
         Ok(Self { code: ended.code, text, checks })
     }
 
-    fn with(&self, verdict: &str) -> Vec<&Value> {
-        self.checks.iter().filter(|check| check["verdict"] == verdict).collect()
-    }
-
-    fn verdict(&self, id: &str) -> Option<&str> {
-        self.checks.iter().find(|check| check["id"] == id)?["verdict"].as_str()
+    /// The checks with this verdict.
+    fn with(&self, verdict: &str) -> BTreeSet<&str> {
+        self.checks.iter().filter(|check| check["verdict"] == verdict).filter_map(|check| check["id"].as_str()).collect()
     }
 
     /// An error unless everything that is not well comes with what to do.
     fn remedies(&self) -> Result<()> {
-        let without = |check: &&&Value| check["remedy"].as_str().is_none_or(str::is_empty);
-        let mut bad = self.checks.iter().filter(|check| check["verdict"] == "failure" || check["verdict"] == "warning").collect::<Vec<_>>();
-        bad.retain(|check| without(&check));
+        let not_well = self.checks.iter().filter(|check| check["verdict"] == "failure" || check["verdict"] == "warning");
+        let bad: Vec<_> = not_well.filter(|check| check["remedy"].as_str().is_none_or(str::is_empty)).collect();
         ensure!(bad.is_empty(), "no remedy for {bad:?}");
         Ok(())
     }
