@@ -70,7 +70,11 @@ fn forward(
     let ports = (&mut started[..], &mut watches[..]);
     let outcome = control::run(ports, &readers, &workers, (&signals, flight), options.duration.0, (&mut *life, &mut console));
     let elapsed = start.elapsed();
-    life.ends(outcome.as_ref().map_or_else(|failure| &failure.text[..], |why| why), &mut console);
+    let why = match &outcome {
+        Ok(why) => why,
+        Err(failure) => &failure.text[..],
+    };
+    life.ends(why, &mut console);
     // From here on nothing is received; what was is sent, or counted.
     let ended = workers.stop();
 
