@@ -88,3 +88,18 @@ impl Qmp {
 fn unplugged(message: &Value) -> Option<String> {
     (message["event"] == "DEVICE_DELETED").then(|| message["data"]["device"].as_str().map(str::to_owned))?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::unplugged;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_device_with_a_name_is_awaited() {
+        let event = |name: &str, data| json!({ "event": name, "data": data });
+        assert_eq!(unplugged(&event("DEVICE_DELETED", json!({ "device": "device-a", "path": "/x" }))).as_deref(), Some("device-a"));
+        assert_eq!(unplugged(&event("DEVICE_DELETED", json!({ "path": "/x" }))), None);
+        assert_eq!(unplugged(&event("RESUME", json!({ "device": "device-a" }))), None);
+        assert_eq!(unplugged(&json!({ "return": {} })), None);
+    }
+}
