@@ -1,4 +1,4 @@
-//! A sandbox is for good, so it is tried in a process of its own: this program again, which runs one test that is ignored otherwise.
+//! A sandbox is for good, so it is tried in a process of its own: this program again, told to run the same test.
 #![expect(unsafe_code, reason = "system calls that no library makes by itself")]
 
 use super::*;
@@ -41,11 +41,9 @@ fn refused() -> Vec<&'static str> {
     REFUSED.iter().filter(|call| is_refused(call)).map(|(name, ..)| *name).collect()
 }
 
-/// What a command does that is in its sandbox, or not.
-#[test]
-#[ignore = "runs in a process of its own, which the other tests start"]
-fn in_a_process_of_its_own() {
-    let sandbox = Sandbox::new(env::var(SANDBOX).expect("the test that starts this says so") == "on");
+/// What a command does that is in its sandbox, or not, and the end of the process.
+fn be_the_command(sandbox: &str) -> ! {
+    let sandbox = Sandbox::new(sandbox == "on");
     let ((go, wait), (up, is_up)) = (mpsc::channel(), mpsc::channel());
     let before = thread::spawn(move || {
         // What a thread asks of the system to begin with is over.
@@ -74,12 +72,14 @@ fn in_a_process_of_its_own() {
     std::process::exit(0);
 }
 
-/// What the process of its own prints.
-fn child(sandbox: &str) -> String {
-    let program = env::current_exe().expect("this test");
-    let name = "cli::sandbox::tests::in_a_process_of_its_own";
-    let mut command = Command::new(program);
-    command.args(["--exact", name, "--ignored", "--nocapture", "--test-threads", "1"]).env(SANDBOX, sandbox);
+/// What the process of its own prints, which `test` starts. In that process: is the command.
+fn child(test: &str, sandbox: &str) -> String {
+    if let Ok(sandbox) = env::var(SANDBOX) {
+        be_the_command(&sandbox);
+    }
+    let mut command = Command::new(env::current_exe().expect("this test"));
+    command.args(["--exact", &format!("{}::{test}", module_path!().trim_start_matches("vfwire::"))]);
+    command.args(["--nocapture", "--test-threads", "1"]).env(SANDBOX, sandbox);
     let output = command.output().expect("it runs");
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}: {} {}", output.status, text(&output.stdout), text(&output.stderr));
@@ -88,7 +88,7 @@ fn child(sandbox: &str) -> String {
 
 #[test]
 fn what_is_not_forwarding_is_refused_to_every_thread() {
-    let said = child("on");
+    let said = child("what_is_not_forwarding_is_refused_to_every_thread", "on");
     let all = format!("{:?}", REFUSED.map(|(name, ..)| name));
     assert!(said.contains(&format!("this thread: {all}")), "{said}");
     assert!(said.contains(&format!("a thread from before: {all}")), "{said}");
@@ -101,7 +101,7 @@ fn what_is_not_forwarding_is_refused_to_every_thread() {
 
 #[test]
 fn nothing_is_refused_without_it() {
-    let said = child("off");
+    let said = child("nothing_is_refused_without_it", "off");
     assert!(said.contains("this thread: []") && said.contains("a thread from before: []"), "{said}");
 }
 
