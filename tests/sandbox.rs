@@ -9,7 +9,7 @@ use std::{
     env, fs,
     os::unix::process::ExitStatusExt,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
@@ -130,10 +130,9 @@ fn no_system_call_at_all() -> BpfProgram {
     filter.and_then(TryInto::try_into).expect("a filter")
 }
 
-/// A worker that may not make a single system call, over queues of every driver.
-fn in_a_process_of_its_own(stage: &str) -> ! {
+/// A worker that may not make a single system call, over queues of every driver, and the end of the process.
+fn be_the_worker(stage: String) -> ! {
     static STOP: AtomicBool = AtomicBool::new(false);
-    let asks = stage == "asks";
     let mut host = Host::new();
     let addresses = ["sim:igbvf,spoofchk=off", "sim:ixgbevf,spoofchk=off", "sim:virtio-net"];
     let mut ports = addresses.map(|address| host.open(address).expect("a simulated port"));
@@ -148,7 +147,10 @@ fn in_a_process_of_its_own(stage: &str) -> ! {
     let none = no_system_call_at_all();
     std::thread::spawn(move || {
         apply_filter(&none).expect("the filter is installed");
-        if asks { worker.run(&mut Asking, &STOP) } else { worker.run(&mut MacSwap, &STOP) }
+        match &stage[..] {
+            "asks" => worker.run(&mut Asking, &STOP),
+            _ => worker.run(&mut MacSwap, &STOP),
+        }
     });
     let start = Instant::now();
     while readers.iter().any(|lane| lane.read().frames < FRAMES) {
@@ -162,10 +164,10 @@ fn in_a_process_of_its_own(stage: &str) -> ! {
     std::process::exit(0);
 }
 
-/// How a process of its own ends that runs the test of this name. That process does not come back from here.
-fn worker_with(test: &str, stage: &str) -> std::process::Output {
+/// How the process of its own ends, which `test` starts: this program again, told to run the same test. In that process: is the worker.
+fn worker_with(test: &str, stage: &str) -> Output {
     if let Ok(stage) = env::var(STAGE) {
-        in_a_process_of_its_own(&stage);
+        be_the_worker(stage);
     }
     let mut command = Command::new(env::current_exe().expect("this test"));
     command.args(["--exact", test, "--nocapture"]).env(STAGE, stage);

@@ -1,6 +1,6 @@
 //! The system calls that a running command makes, each with its reason. All others are refused.
 //!
-//! They are those of glibc and musl on x86_64 and AArch64. None of them opens a file or a socket, starts a thread or a process, changes who
+//! They are meant for glibc and musl, on x86_64 and AArch64. None of them opens a file or a socket, starts a thread or a process, changes who
 //! the process is, reaches another process, or makes memory executable.
 
 use libc::c_long;

@@ -1,5 +1,4 @@
-//! A sandbox is for good, so it is tried in a process of its own: this program again, which runs the same test, told
-//! by a variable that it is the inner one.
+//! A sandbox is for good, so it is tried in a process of its own: this program again, told to run the same test.
 #![expect(unsafe_code, reason = "system calls that no library makes by itself")]
 
 use super::*;
@@ -42,8 +41,8 @@ fn refused() -> Vec<&'static str> {
     REFUSED.iter().filter(|call| is_refused(call)).map(|(name, ..)| *name).collect()
 }
 
-/// What a command does that is in its sandbox, or not.
-fn in_a_process_of_its_own(sandbox: &str) -> ! {
+/// What a command does that is in its sandbox, or not, and the end of the process.
+fn be_the_command(sandbox: &str) -> ! {
     let sandbox = Sandbox::new(sandbox == "on");
     let ((go, wait), (up, is_up)) = (mpsc::channel(), mpsc::channel());
     let before = thread::spawn(move || {
@@ -73,14 +72,14 @@ fn in_a_process_of_its_own(sandbox: &str) -> ! {
     std::process::exit(0);
 }
 
-/// What a process of its own prints that runs the test of this name, in its sandbox or not. That process does not come back from here.
+/// What the process of its own prints, which `test` starts. In that process: is the command.
 fn child(test: &str, sandbox: &str) -> String {
     if let Ok(sandbox) = env::var(SANDBOX) {
-        in_a_process_of_its_own(&sandbox);
+        be_the_command(&sandbox);
     }
     let mut command = Command::new(env::current_exe().expect("this test"));
-    let name = format!("cli::sandbox::tests::{test}");
-    command.args(["--exact", &name, "--nocapture", "--test-threads", "1"]).env(SANDBOX, sandbox);
+    command.args(["--exact", &format!("{}::{test}", module_path!().trim_start_matches("vfwire::"))]);
+    command.args(["--nocapture", "--test-threads", "1"]).env(SANDBOX, sandbox);
     let output = command.output().expect("it runs");
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}: {} {}", output.status, text(&output.stdout), text(&output.stderr));
