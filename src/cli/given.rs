@@ -83,7 +83,7 @@ impl Given {
 
     /// What is to be said before ports are opened: where they came from, and what of the CPUs will hurt.
     pub(super) fn notes(&self) -> Vec<String> {
-        let mut notes: Vec<_> = self.vfs.iter().map(|vf| self.note(vf)).collect();
+        let mut notes: Vec<_> = self.vfs.iter().filter_map(|vf| self.note(vf)).collect();
         if self.environment.pod.is_some() && !self.vfs.is_empty() {
             notes.extend(self.environment.annotation.iter().map(|problem| format!("warning: {problem}")));
             notes.extend(doctor::cpu_warnings(&self.environment, &self.vfs));
@@ -91,14 +91,16 @@ impl Given {
         notes
     }
 
-    fn note(&self, vf: &Vf) -> String {
+    /// Where a VF came from; nothing of one that was named where nobody granted any.
+    fn note(&self, vf: &Vf) -> Option<String> {
         let granted: Vec<_> = vf.granted.iter().map(ToString::to_string).collect();
         let named = vf.granted.iter().all(|granted| matches!(granted.source, Source::Option(_)));
         let granted = if named { "named by --port".to_owned() } else { format!("granted as {}", granted.join(", ")) };
         let networks: Vec<_> = vf.networks.iter().map(|network| format!("; network {} ({})", network.name, network.source)).collect();
         let ours = self.environment.vfs.iter().any(|ours| ours.address == vf.address) || self.environment.vfs.is_empty();
         let foreign = if ours { String::new() } else { format!("; it is none of those granted: {}", addresses(&self.environment.vfs)) };
-        format!("{}: {granted}{}{foreign}", vf.address, networks.concat())
+        let says_more = !named || !networks.is_empty() || !ours;
+        says_more.then(|| format!("{}: {granted}{}{foreign}", vf.address, networks.concat()))
     }
 }
 

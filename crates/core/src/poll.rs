@@ -16,17 +16,20 @@ pub struct Wait {
 
 const FIRST_PAUSE: Duration = Duration::from_micros(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+/// Looks that a device gets at least, however late it is.
+const LOOKS_MIN: u32 = 10;
 
-/// Asks `ready` until it gives a value or an error, or the limit passes. Pauses grow from 5 µs to 1 ms. `ready` is asked at least
-/// once, and once more after the limit, so that a process that was not scheduled in between does not fail for that alone.
+/// Asks `ready` until it gives a value or an error, or the limit passes. Pauses grow from 5 µs to 1 ms. `ready` is asked ten times at least,
+/// the last time after the limit, so that a process that was not scheduled in between does not fail for that alone.
 ///
 /// # Errors
 /// What `ready` returns, or [`PortError::Timeout`].
 pub fn poll_until<T>(wait: Wait, mut ready: impl FnMut() -> Result<Option<T>, PortError>) -> Result<T, PortError> {
     let start = clock::now();
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut looks) = (FIRST_PAUSE, 0);
     loop {
-        let late = clock::now() - start >= wait.limit;
+        looks += 1;
+        let late = looks >= LOOKS_MIN && clock::now() - start >= wait.limit;
         if let Some(value) = ready()? {
             return Ok(value);
         }
@@ -58,6 +61,19 @@ mod tests {
     fn ends_at_the_limit_and_says_for_what() {
         let text = poll_until(WAIT, || Ok(None::<()>)).unwrap_err().to_string();
         assert!(text.contains("the third call") && text.contains("wait longer"), "{text}");
+    }
+
+    #[test]
+    fn a_process_that_is_not_scheduled_still_looks() {
+        let _time = clock::SimulatedTime::begin(|| {});
+        let mut calls = 0;
+        let got = poll_until(WAIT, || {
+            calls += 1;
+            // Others have the processor for all of the limit.
+            clock::pause(WAIT.limit);
+            Ok((calls == LOOKS_MIN).then_some(calls))
+        });
+        assert_eq!(got.unwrap(), LOOKS_MIN);
     }
 
     #[test]
