@@ -53,7 +53,7 @@ impl Memlock {
         let locked = if self.locked_bytes == 0 { String::new() } else { format!(", {} of them locked already", self.locked_bytes) };
         format!(
             "DMA memory needs {total} bytes ({}) of locked memory{locked}, but the limit is {limit}: raise it with `ulimit -l {}`, systemd's \
-             `LimitMEMLOCK={total}`, or IPC_LOCK in the pod's securityContext.capabilities.add",
+             `LimitMEMLOCK={total}`, or, where the container runs as root, IPC_LOCK in its securityContext.capabilities.add",
             size(total),
             total.div_ceil(1024),
         )
