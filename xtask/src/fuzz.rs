@@ -29,6 +29,7 @@ const SHORT_RUNS: &[(&str, u64)] = &[
     ("frame", 15_000),
     ("igbvf", 2_500),
     ("ixgbevf", 2_500),
+    ("pod", 5_000),
     ("recording", 20_000),
     ("virtio-net", 2_500),
 ];
