@@ -1,0 +1,3 @@
+//! Measuring a device under test, and reporting what was measured.
+
+#![forbid(unsafe_code)]

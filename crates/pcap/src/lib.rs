@@ -1,0 +1,3 @@
+//! Files of frames, and filters on frames.
+
+#![forbid(unsafe_code)]
