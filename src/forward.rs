@@ -216,12 +216,18 @@ impl fmt::Debug for Lane {
 pub struct Worker {
     lanes: Vec<Lane>,
     cache: BufCache,
+    turns: Turns,
 }
 
 impl Worker {
     /// A worker for lanes of one pool.
     pub fn new(lanes: Vec<Lane>, pool: &Pool) -> Self {
-        Self { lanes, cache: pool.cache() }
+        Self { lanes, cache: pool.cache(), turns: Turns::new() }
+    }
+
+    /// The heartbeat of its loop.
+    pub fn turns(&self) -> TurnsReader {
+        self.turns.reader()
     }
 
     /// Polls until told to stop.
@@ -231,9 +237,10 @@ impl Worker {
             for lane in &mut self.lanes {
                 lane.turn(stage, &mut self.cache, reading);
             }
+            self.turns.next();
         }
         // Together, so that several links that are down take no longer than one. They keep their frames; that is no reason not to end.
-        let Self { lanes, cache } = self;
+        let Self { lanes, cache, .. } = self;
         let _ = poll_until(DRAIN, || Ok(lanes.iter_mut().fold(true, |sent, lane| lane.drain(cache) & sent).then_some(())));
         for lane in lanes {
             lane.give_up(cache);
@@ -242,7 +249,10 @@ impl Worker {
     }
 }
 
+mod turns;
 mod typical;
+
+pub use turns::{Turns, TurnsReader};
 
 #[cfg(test)]
 mod tests;

@@ -63,6 +63,7 @@ fn forward(
         console.warn(&note);
     }
 
+    let mut observers = options.observe.open(&mut console)?;
     // Before the thread of the simulated devices starts; a real port is opened and its memory mapped first.
     if options.is_simulated() {
         sandbox.drop_capabilities()?;
@@ -71,13 +72,21 @@ fn forward(
     sandbox.drop_capabilities()?;
     let readers: Vec<_> = lanes.iter().map(vfwire::forward::Lane::reader).collect();
     let workers = Workers::start(lanes, &pool, options.mode, &places)?;
-    sandbox.close()?;
+    let polling: Vec<_> = places.iter().flatten().map(|core| core.id).collect();
+    observers.start(life.readiness(), workers.turns(), &polling)?;
+    observers.sandbox(sandbox).close()?;
     let start = Instant::now();
     life.forwards(&mut console);
     let in_resets = host.resetting();
     let mut watches: Vec<_> = started.iter().map(|_| Watch::new(options.json)).collect();
     let ports = (&mut started[..], &mut watches[..]);
-    let outcome = control::run(ports, &readers, &workers, (&signals, flight), options.duration.0, (&mut *life, &mut console));
+    let outcome = control::run(
+        ports,
+        (&readers, &workers, &places),
+        (&signals, flight),
+        options.duration.0,
+        (&mut *life, &mut observers, &mut console),
+    );
     let elapsed = start.elapsed();
     let why = match &outcome {
         Ok(why) => why,

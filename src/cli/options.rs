@@ -1,6 +1,6 @@
 //! What `vfwire forward` takes, and what of it is refused before anything is opened.
 
-use super::{Failure, given::Wanted};
+use super::{Failure, given::Wanted, observe::ObserveOptions};
 use clap::{Args, FromArgMatches};
 use std::{collections::BTreeSet, path::PathBuf, str::FromStr, time::Duration};
 use vfwire::{Address, BURST_MAX, HugepageChoice, Intent, MacAddr, Path};
@@ -76,6 +76,8 @@ pub(crate) struct Options {
     /// Write how it ended, as a JSON object, to this file, which must exist [default: /dev/termination-log, where it exists]
     #[arg(long, value_name = "FILE")]
     pub(super) termination_log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) observe: ObserveOptions,
     /// Keep capabilities and system calls that forwarding does not need
     #[arg(long)]
     pub(super) no_sandbox: bool,

@@ -16,13 +16,14 @@ use std::{
 };
 use vfwire::{
     Pool,
-    forward::{Io, Lane, MacSwap, Worker},
+    forward::{Io, Lane, MacSwap, TurnsReader, Worker},
 };
 
 /// Threads that run until they are told to end.
 pub(super) struct Workers {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    turns: Vec<TurnsReader>,
 }
 
 impl Workers {
@@ -34,7 +35,7 @@ impl Workers {
             shares[worker_of(at, places.len())].push(lane);
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let mut workers = Self { stop: stop.clone(), threads: Vec::new() };
+        let mut workers = Self { stop: stop.clone(), threads: Vec::new(), turns: Vec::new() };
         let (ready, started) = mpsc::channel();
         for (at, (share, core)) in shares.into_iter().zip(places.iter().copied()).enumerate() {
             let (stop, ready, pool) = (stop.clone(), ready.clone(), pool.clone());
@@ -43,7 +44,7 @@ impl Workers {
                 // Made here, so that a worker's own memory is near its CPU and not beside another worker's.
                 let worker = Worker::new(share, &pool);
                 // The receiver waits for every worker, so it is there.
-                let _ = ready.send(if pinned { None } else { core });
+                let _ = ready.send((at, worker.turns(), if pinned { None } else { core }));
                 drop(ready);
                 if pinned {
                     poll(worker, mode, &stop);
@@ -53,10 +54,18 @@ impl Workers {
             workers.threads.push(thread.map_err(|error| Failure::failed(format!("no thread for worker {at}: {error}")))?);
         }
         drop(ready);
-        if let Some(unpinned) = started.iter().flatten().next() {
+        let mut started: Vec<_> = started.iter().collect();
+        started.sort_unstable_by_key(|(at, ..)| *at);
+        if let Some(unpinned) = started.iter().find_map(|(.., unpinned)| *unpinned) {
             return Err(Failure::failed(format!("a worker cannot be pinned to CPU {}: is it in this process's cpuset?", unpinned.id)));
         }
+        workers.turns = started.into_iter().map(|(_, turns, _)| turns).collect();
         Ok(workers)
+    }
+
+    /// The heartbeat of each worker.
+    pub(super) fn turns(&self) -> &[TurnsReader] {
+        &self.turns
     }
 
     /// Whether a worker has ended by itself, which only a panic does.
