@@ -12,6 +12,8 @@ mod tests;
 
 use super::{Failure, life::Readiness, sample::Sample};
 use health::Health;
+#[cfg(test)]
+use health::{CONTROL_LIMIT, WORKER_LIMIT};
 use http::{Answer, Connection, METHODS, Request};
 use page::{Facts, Format, page};
 use rustix::{

@@ -253,6 +253,16 @@ impl Collector for Facts {
 }
 
 impl Metric {
+    /// The name that a query uses.
+    #[cfg(test)]
+    pub(super) fn served_name(&self) -> String {
+        match self.kind {
+            MetricType::Counter => format!("{}_total", self.name),
+            MetricType::Info => format!("{}_info", self.name),
+            _ => self.name.to_owned(),
+        }
+    }
+
     fn encode(&self, values: &[(Labels, Value)], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let unit = self.unit.map(|unit| Unit::Other(unit.to_owned()));
         // The encoder puts the unit behind the name.
