@@ -13,7 +13,7 @@ use super::{
     workers::{Place, Workers, worker_of},
 };
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
 };
 use std::{
@@ -37,23 +37,40 @@ const STATUS_PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Signals {
     asked: Arc<AtomicBool>,
     by: Arc<AtomicUsize>,
+    /// The next signal ends the process on the spot.
+    impatient: Arc<AtomicBool>,
 }
 
 /// The signals that ask to end, with their names.
-const ENDING: [(i32, &str); 2] = [(SIGINT, "SIGINT"), (SIGTERM, "SIGTERM")];
+const ENDING: [(i32, &str); 3] = [(SIGINT, "SIGINT"), (SIGTERM, "SIGTERM"), (SIGHUP, "SIGHUP")];
 
 impl Signals {
-    /// From now on SIGINT and SIGTERM ask to end, and the second of them ends the process on the spot.
-    pub(super) fn catch() -> Result<Self, Failure> {
+    /// From now on SIGINT and SIGTERM ask to end, and the second of them ends the process on the spot; while a view has the terminal
+    /// (`live`) so does a hangup, and the second one waits until the terminal is set back ([`Signals::let_go`]).
+    pub(super) fn catch(live: bool) -> Result<Self, Failure> {
         let (asked, by) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(usize::MAX)));
-        for (at, (signal, _)) in ENDING.into_iter().enumerate() {
+        let impatient = if live { Arc::default() } else { asked.clone() };
+        for (at, (signal, _)) in ENDING.into_iter().enumerate().filter(|(_, (signal, _))| live || *signal != SIGHUP) {
             // In this order: the first signal finds the flag still unset.
-            flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())
+            flag::register_conditional_shutdown(signal, 128 + signal, impatient.clone())
                 .and_then(|_| flag::register_usize(signal, by.clone(), at))
                 .and_then(|_| flag::register(signal, asked.clone()))
                 .map_err(|error| Failure::failed(format!("signals cannot be caught: {error}")))?;
         }
-        Ok(Self { asked, by })
+        Ok(Self { asked, by, impatient })
+    }
+
+    /// Asks to end as SIGINT does.
+    pub(super) fn ask(&self) {
+        self.by.store(0, Ordering::SeqCst);
+        self.asked.store(true, Ordering::SeqCst);
+    }
+
+    /// The terminal is set back: a signal beyond the one that has asked ends the process on the spot again.
+    pub(super) fn let_go(&self) {
+        if self.asked.load(Ordering::SeqCst) {
+            self.impatient.store(true, Ordering::SeqCst);
+        }
     }
 
     /// The name of the signal.
@@ -90,7 +107,7 @@ pub(super) fn run(
         if workers.is_broken() {
             return Ok("a worker has ended");
         }
-        observers.wait(left.min(period), signals);
+        observers.wait(left.min(period), signals, console);
         life.look_for_first_frame(lanes);
         flight.write_if_asked(console);
         for ((port, watch), lanes) in started.iter_mut().zip(watches.iter_mut()).zip(lanes.chunks(lanes_each.max(1))) {
@@ -101,7 +118,7 @@ pub(super) fn run(
             status.next(&sample(), console);
         }
         if observers.is_due() {
-            observers.take(sample());
+            observers.take(sample(), console);
         }
     }
 }

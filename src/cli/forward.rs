@@ -55,7 +55,6 @@ fn forward(
     summed_up: &mut Option<Summary>,
 ) -> Result<&'static str, Failure> {
     let places = workers::places(options, given.cpu_order().as_deref())?;
-    let signals = Signals::catch()?;
     let mut console = Console::new();
     console.say(&notice::first_line(options));
     given.notes().iter().for_each(|note| console.say(note));
@@ -64,6 +63,7 @@ fn forward(
     }
 
     let mut observers = options.observe.open(&mut console)?;
+    let signals = Signals::catch(observers.is_live())?;
     // Before the thread of the simulated devices starts; a real port is opened and its memory mapped first.
     if options.is_simulated() {
         sandbox.drop_capabilities()?;
@@ -75,6 +75,7 @@ fn forward(
     let polling: Vec<_> = places.iter().flatten().map(|core| core.id).collect();
     observers.start(life.readiness(), workers.turns(), &polling)?;
     observers.sandbox(sandbox).close()?;
+    observers.show(format!("vfwire forward, mode {}, burst {}", options.mode.name(), options.burst), &mut console)?;
     let start = Instant::now();
     life.forwards(&mut console);
     let in_resets = host.resetting();
@@ -88,6 +89,8 @@ fn forward(
         (&mut *life, &mut observers, &mut console),
     );
     let elapsed = start.elapsed();
+    observers.hide(&mut console);
+    signals.let_go();
     let why = match &outcome {
         Ok(why) => why,
         Err(failure) => failure.text.as_str(),

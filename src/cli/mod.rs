@@ -23,6 +23,7 @@ mod sample;
 mod sandbox;
 mod summary;
 mod termination;
+mod view;
 mod watch;
 mod workers;
 
