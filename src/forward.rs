@@ -191,12 +191,18 @@ impl fmt::Debug for Lane {
 pub struct Worker {
     lanes: Vec<Lane>,
     cache: BufCache,
+    turns: Turns,
 }
 
 impl Worker {
     /// A worker for lanes of one pool.
     pub fn new(lanes: Vec<Lane>, pool: &Pool) -> Self {
-        Self { lanes, cache: pool.cache() }
+        Self { lanes, cache: pool.cache(), turns: Turns::new() }
+    }
+
+    /// The heartbeat of its loop.
+    pub fn turns(&self) -> TurnsReader {
+        self.turns.reader()
     }
 
     /// Polls until told to stop, with one stage for all lanes.
@@ -206,6 +212,7 @@ impl Worker {
             for lane in &mut self.lanes {
                 lane.turn(stage, &mut self.cache, reading);
             }
+            self.turns.next();
         }
         self.end();
     }
@@ -221,13 +228,14 @@ impl Worker {
             for (lane, stage) in self.lanes.iter_mut().zip(&mut *stages) {
                 lane.turn(stage, &mut self.cache, reading);
             }
+            self.turns.next();
         }
         self.end();
     }
 
     fn end(&mut self) {
         // Together, so that several links that are down take no longer than one. They keep their frames; that is no reason not to end.
-        let Self { lanes, cache } = self;
+        let Self { lanes, cache, .. } = self;
         let _ = poll_until(DRAIN, || Ok(lanes.iter_mut().fold(true, |sent, lane| lane.drain(cache) & sent).then_some(())));
         for lane in lanes {
             lane.give_up(cache);
@@ -239,11 +247,13 @@ impl Worker {
 mod hub;
 mod stage;
 pub mod stages;
+mod turns;
 mod typical;
 
 pub use hub::{Hub, Outputs, Switch};
 pub use stage::{Stage, Station};
 pub use stages::{Io, MacSwap};
+pub use turns::{Turns, TurnsReader};
 
 #[cfg(test)]
 mod tests;

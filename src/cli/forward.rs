@@ -57,7 +57,6 @@ fn forward(
     summed_up: &mut Option<Summary>,
 ) -> Result<&'static str, Failure> {
     let places = workers::places(options, given.cpu_order().as_deref())?;
-    let signals = Signals::catch()?;
     let mut console = Console::new();
     console.say(&notice::first_line(options));
     given.notes().iter().for_each(|note| console.say(note));
@@ -65,6 +64,8 @@ fn forward(
         console.warn(&note);
     }
 
+    let mut observers = options.observe.open(&mut console)?;
+    let signals = Signals::catch(observers.is_live())?;
     // Before the thread of the simulated devices starts; a real port is opened and its memory mapped first.
     if options.is_simulated() {
         sandbox.drop_capabilities()?;
@@ -73,14 +74,25 @@ fn forward(
     sandbox.drop_capabilities()?;
     let readers = work.readers();
     let workers = Workers::start(work, &pool, plan, &places)?;
-    sandbox.close()?;
+    let polling: Vec<_> = places.iter().flatten().map(|core| core.id).collect();
+    observers.start(life.readiness(), workers.turns(), &polling)?;
+    observers.sandbox(sandbox).close()?;
+    observers.show(format!("vfwire forward, mode {}, burst {}", options.modes.mode.name(), options.burst), &mut console)?;
     let start = Instant::now();
     life.forwards(&mut console);
     let in_resets = host.resetting();
     let mut watches: Vec<_> = started.iter().map(|_| Watch::new(options.json)).collect();
     let ports = (&mut started[..], &mut watches[..]);
-    let outcome = control::run(ports, &readers, &workers, (&signals, flight), options.duration.0, (&mut *life, &mut console));
+    let outcome = control::run(
+        ports,
+        (&readers, &workers, &places),
+        (&signals, flight),
+        options.duration.0,
+        (&mut *life, &mut observers, &mut console),
+    );
     let elapsed = start.elapsed();
+    observers.hide(&mut console);
+    signals.let_go();
     let why = match &outcome {
         Ok(why) => why,
         Err(failure) => failure.text.as_str(),

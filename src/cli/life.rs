@@ -1,13 +1,13 @@
 //! The stages of a command that runs: it opens, forwards, and ends; and how long the way to the first frame was.
 //!
-//! **Readiness** is one flag, true exactly while all queues run and nobody has asked to end. It falls before anything is taken down, so that
-//! whoever asks (nothing listens yet: an HTTP endpoint would hold a clone of it) hears of an end before frames stop.
+//! **Readiness** is one value, [`Phase::Ready`] exactly while all queues run and nobody has asked to end. It falls before anything is taken
+//! down, so that whoever asks (`--metrics` holds a clone of it) hears of an end before frames stop.
 
 use super::console::Console;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -19,10 +19,37 @@ const READY: &str = "forwarding";
 const PERIOD: Duration = Duration::from_millis(1);
 const HURRY: Duration = Duration::from_secs(2);
 
+/// Where a command is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// Not all queues run yet.
+    Starting,
+    /// All queues run, and nobody has asked to end.
+    Ready,
+    /// Something has asked to end.
+    Ending,
+}
+
+/// The phase of a life, for any thread.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Readiness(Arc<AtomicU8>);
+
+impl Readiness {
+    const PHASES: [Phase; 3] = [Phase::Starting, Phase::Ready, Phase::Ending];
+
+    pub(super) fn phase(&self) -> Phase {
+        Self::PHASES[usize::from(self.0.load(Ordering::Acquire))]
+    }
+
+    fn set(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Release);
+    }
+}
+
 /// One life of a command.
 pub(super) struct Life {
     begun: Instant,
-    ready: Arc<AtomicBool>,
+    readiness: Readiness,
     forwarding: Option<Duration>,
     first_frame: Option<Duration>,
     ending: Option<Instant>,
@@ -31,26 +58,31 @@ pub(super) struct Life {
 impl Life {
     /// Of a command that began then.
     pub(super) fn since(begun: Instant) -> Self {
-        Self { begun, ready: Arc::default(), forwarding: None, first_frame: None, ending: None }
+        Self { begun, readiness: Readiness::default(), forwarding: None, first_frame: None, ending: None }
     }
 
     /// All queues run.
     pub(super) fn forwards(&mut self, console: &mut Console) {
         self.forwarding = Some(self.begun.elapsed());
-        self.ready.store(true, Ordering::Release);
+        self.readiness.set(Phase::Ready);
         console.say(READY);
     }
 
     /// Something asks to end, which has not been begun.
     pub(super) fn ends(&mut self, why: &str, console: &mut Console) {
-        self.ready.store(false, Ordering::Release);
+        self.readiness.set(Phase::Ending);
         self.ending = Some(Instant::now());
         console.say(&format!("no longer ready: {why}"));
     }
 
+    /// Its phase, for whoever asks from another thread.
+    pub(super) fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
     /// Whether frames are forwarded.
     fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        self.readiness.phase() == Phase::Ready
     }
 
     /// Notes the first frame received. `lanes` are all of them.

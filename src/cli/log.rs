@@ -80,14 +80,19 @@ struct Message<'a> {
 
 /// Says something. Where stderr cannot be written, nobody listens.
 pub(super) fn message(level: Level, text: &str) {
+    line(&message_line(level, text));
+}
+
+/// As [`message`] says it.
+pub(super) fn message_line(level: Level, text: &str) -> String {
     let level = match level {
         Level::Info => "info",
         Level::Warning => "warning",
         Level::Error => "error",
     };
     match serde_json::to_string(&Message { level, message: text, monotonic_us: whole_us(now()) }) {
-        Ok(json) if is_json() => line(&json),
-        _ => line(&format!("vfwire: {text}")),
+        Ok(json) if is_json() => json,
+        _ => format!("vfwire: {text}"),
     }
 }
 

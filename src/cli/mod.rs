@@ -14,13 +14,17 @@ mod inspect;
 mod life;
 mod list;
 mod log;
+mod metrics;
 mod modes;
 mod notice;
+mod observe;
 mod options;
 mod ports;
+mod sample;
 mod sandbox;
 mod summary;
 mod termination;
+mod view;
 mod watch;
 mod workers;
 

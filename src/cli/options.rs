@@ -4,6 +4,7 @@ use super::{
     Failure,
     given::Wanted,
     modes::{ModeOptions, Topology},
+    observe::ObserveOptions,
 };
 use clap::{Args, FromArgMatches};
 use std::{collections::BTreeSet, path::PathBuf, str::FromStr, time::Duration};
@@ -79,6 +80,8 @@ pub(crate) struct Options {
     /// Write how it ended, as a JSON object, to this file, which must exist [default: /dev/termination-log, where it exists]
     #[arg(long, value_name = "FILE")]
     pub(super) termination_log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) observe: ObserveOptions,
     /// Keep capabilities and system calls that forwarding does not need
     #[arg(long)]
     pub(super) no_sandbox: bool,

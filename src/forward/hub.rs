@@ -3,7 +3,7 @@
 //! Each port has an outgoing burst of [`BURST_MAX`] frames. What a full transmit ring does not take waits there; what finds its burst full is
 //! dropped and counted on the port that it was to leave by, so one port that is stuck holds up none of the others.
 
-use super::{COUNTERS, DRAIN, DROPPED, DROPPED_BY_STAGE, FRAMES, LaneReader, POLLS, stage::Stage, typical::Typical};
+use super::{COUNTERS, DRAIN, DROPPED, DROPPED_BY_STAGE, FRAMES, LaneReader, POLLS, Turns, TurnsReader, stage::Stage, typical::Typical};
 use crate::{BURST_MAX, BufCache, Burst, PacketMut, Pool, RxQueue, TxQueue, cycles, reading_cycles};
 use std::{
     fmt,
@@ -105,6 +105,7 @@ pub struct Hub {
     burst: Burst,
     out: Outputs,
     cache: BufCache,
+    turns: Turns,
 }
 
 impl Hub {
@@ -112,12 +113,17 @@ impl Hub {
     pub fn new(pairs: Vec<(Box<dyn RxQueue>, Box<dyn TxQueue>)>, pool: &Pool, burst_frames: usize) -> Self {
         let side = |(rx, tx)| Side { rx, tx, counters: Counters::new(), typical: Typical::new() };
         let sides: Vec<_> = pairs.into_iter().map(side).collect();
-        Self { burst: pool.burst(burst_frames), out: Outputs::new(sides.len(), pool), cache: pool.cache(), sides }
+        Self { burst: pool.burst(burst_frames), out: Outputs::new(sides.len(), pool), cache: pool.cache(), turns: Turns::new(), sides }
     }
 
     /// A reading end of the counters of each port, in their order.
     pub fn readers(&self) -> Vec<LaneReader> {
         self.sides.iter().map(|side| LaneReader { counters: side.counters.reader(), typical: side.typical.reader() }).collect()
+    }
+
+    /// The heartbeat of its loop.
+    pub fn turns(&self) -> TurnsReader {
+        self.turns.reader()
     }
 
     /// Polls until told to stop.
@@ -127,6 +133,7 @@ impl Hub {
             for port in 0..self.sides.len() {
                 self.turn(port, switch, reading);
             }
+            self.turns.next();
         }
         // They keep their frames where a link is down; that is no reason not to end.
         let _ = poll_until(DRAIN, || Ok(self.drain().then_some(())));

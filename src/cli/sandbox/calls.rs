@@ -5,7 +5,7 @@
 
 use libc::c_long;
 use seccompiler::{BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule};
-use std::env::consts::ARCH;
+use std::{collections::BTreeMap, env::consts::ARCH};
 
 /// What a call's arguments must be. Of an argument only the named 32 bits are looked at, which is all that the kernel reads of these.
 enum Only {
@@ -26,6 +26,13 @@ struct Bits {
 /// Requests of linux/vfio.h: `_IO(';', 100 + number)`.
 const VFIO_DEVICE_RESET: u32 = 0x3b6f;
 const VFIO_IOMMU_UNMAP_DMA: u32 = 0x3b72;
+
+// asm-generic/ioctls.h, which x86_64 and AArch64 share
+const TCGETS: u32 = 0x5401;
+const TCSETS: u32 = 0x5402;
+const TIOCGWINSZ: u32 = 0x5413;
+const TCGETS2: u32 = 0x802c_542a;
+const TCSETS2: u32 = 0x402c_542b;
 
 // linux/mman.h
 const PROT_EXEC: u32 = 4;
@@ -70,9 +77,33 @@ const ALLOWED: &[(c_long, Only)] = &[
     (libc::SYS_exit_group, Only::Any),
 ];
 
-/// What the kernel runs at each system call.
-pub(super) fn filter() -> Result<BpfProgram, BackendError> {
-    let rules = ALLOWED.iter().map(|(call, only)| Ok((*call, only.rules()?))).collect::<Result<_, BackendError>>()?;
+/// What `--metrics` takes beyond reading and writing: clients of the socket that listens. It cannot connect to anybody, or listen elsewhere.
+const SERVING: &[(c_long, Only)] = &[
+    (libc::SYS_accept4, Only::Any),
+    (libc::SYS_shutdown, Only::Any),
+    // Which of them has something to say.
+    (libc::SYS_ppoll, Only::Any),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_poll, Only::Any),
+];
+
+/// What `--live` takes beyond reading and writing: whether a key was pressed, the terminal's size, and its modes. Not TIOCSTI, which would
+/// type into the shell behind it.
+const DRAWING: &[(c_long, Only)] = &[
+    (libc::SYS_ppoll, Only::Any),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_poll, Only::Any),
+    (libc::SYS_ioctl, Only::Request(&[TIOCGWINSZ, TCGETS, TCSETS, TCGETS2, TCSETS2])),
+];
+
+/// What the kernel runs at each system call, of a command that serves or draws, or does not.
+pub(super) fn filter(serves: bool, draws: bool) -> Result<BpfProgram, BackendError> {
+    let serving = if serves { SERVING } else { &[] };
+    let drawing = if draws { DRAWING } else { &[] };
+    let mut rules = BTreeMap::<_, Vec<_>>::new();
+    for (call, only) in ALLOWED.iter().chain(serving).chain(drawing) {
+        rules.entry(*call).or_default().extend(only.rules()?);
+    }
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     SeccompFilter::new(rules, refuse, SeccompAction::Allow, ARCH.try_into()?)?.try_into()
 }

@@ -22,6 +22,8 @@ use std::io;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sandbox {
     on: bool,
+    serves: bool,
+    draws: bool,
 }
 
 /// Beyond the last capability that the kernel's interface has room for (linux/capability.h: two words of 32).
@@ -29,7 +31,17 @@ const CAPABILITIES_END: u32 = 64;
 
 impl Sandbox {
     pub(super) fn new(on: bool) -> Self {
-        Self { on }
+        Self { on, serves: false, draws: false }
+    }
+
+    /// Clients of a socket that listens may be accepted (`--metrics`).
+    pub(super) fn that_serves(self, serves: bool) -> Self {
+        Self { serves, ..self }
+    }
+
+    /// The terminal may be asked for its size and its keys, and set (`--live`).
+    pub(super) fn that_draws(self, draws: bool) -> Self {
+        Self { draws, ..self }
     }
 
     /// Drops the capabilities of this thread and of all threads that it starts from now on, for good.
@@ -45,7 +57,7 @@ impl Sandbox {
         if !self.on {
             return Ok(());
         }
-        let filter = calls::filter().map_err(|error| refusal("its filter cannot be made", &error))?;
+        let filter = calls::filter(self.serves, self.draws).map_err(|error| refusal("its filter cannot be made", &error))?;
         seccompiler::apply_filter_all_threads(&filter).map_err(|error| refusal("the filter of system calls cannot be installed", &error))
     }
 
