@@ -2,7 +2,7 @@
 
 use crate::{
     error::TrafficError,
-    mark::{self, MARK_BYTES, Mark},
+    mark::{self, Mark},
     outcome::{FlowOutcome, Outcome, flow_histogram},
     rate::{Due, Interval},
     stream::{Cursor, Stream, low_32},
@@ -159,7 +159,11 @@ impl Lane {
         let (flows, longest) = (stream.flows().len(), stream.longest_host_bytes());
         if longest > room {
             let remedy = format!("make a pool with buffers of {longest} bytes or more");
-            return Err(TrafficError::new(format!("size {}", stream.sizes().longest()), format!("beyond the pool's buffers of {room} bytes"), remedy));
+            return Err(TrafficError::new(
+                format!("size {}", stream.sizes().longest()),
+                format!("beyond the pool's buffers of {room} bytes"),
+                remedy,
+            ));
         }
         if self.direction.latency_per_flow && flows > LATENCY_FLOWS_MAX {
             let why = format!("{flows} flows are too many to keep one by one");
@@ -191,12 +195,11 @@ impl Lane {
     /// Sends what is due. Whether there is more to be sent.
     #[inline(always)]
     pub(crate) fn send(&mut self, now_ns: u64, cache: &mut BufCache) -> bool {
-        let before = self.tx_burst.len();
         self.build(now_ns, cache);
         if self.tx_burst.is_empty() {
             self.direction.tx.reclaim(cache);
         } else {
-            self.hand_over(now_ns, before, cache);
+            self.hand_over(now_ns, cache);
         }
         !self.tx_burst.is_empty() || self.wants_more()
     }
@@ -236,7 +239,7 @@ impl Lane {
     }
 
     #[inline(always)]
-    fn hand_over(&mut self, now_ns: u64, _before: usize, cache: &mut BufCache) {
+    fn hand_over(&mut self, now_ns: u64, cache: &mut BufCache) {
         let had = self.tx_burst.len();
         let mut bytes: u64 = 0;
         for frame in self.tx_burst.iter_mut() {
@@ -274,5 +277,161 @@ impl Lane {
             self.rx_burst.clear(cache);
         }
         received
+    }
+
+    /// Gives back what has arrived, as far as a few polls find it.
+    pub(crate) fn discard(&mut self, cache: &mut BufCache) {
+        const POLLS_MAX: usize = 1024;
+        let Some(rx) = &mut self.direction.rx else { return };
+        for _ in 0..POLLS_MAX {
+            let received = rx.rx_burst(cache, &mut self.rx_burst);
+            self.rx_burst.clear(cache);
+            if received == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Books the frames of the receive burst, which arrived at `now_ns`.
+    #[inline(always)]
+    fn take(&mut self, now_ns: u64) {
+        let handed = self.built - self.tx_burst.len() as u64;
+        let flows = self.tracks.len() as u64;
+        let book = &mut Book {
+            number: self.number,
+            trial: self.order.trial,
+            rounds: handed / flows,
+            rest: handed % flows,
+            now_ns,
+            stream: &self.direction.stream,
+            tracks: &mut self.tracks,
+            latencies: &mut self.latencies,
+            outcome: &mut self.outcome,
+            counters: &mut self.counters,
+        };
+        for frame in self.rx_burst.iter_mut() {
+            let bytes = frame.total_len();
+            if bytes == frame.len() {
+                book.take(frame.data());
+            } else {
+                gather(&frame, &mut self.scratch);
+                book.take(&self.scratch);
+            }
+        }
+    }
+
+    /// Whether every frame that was sent has come back, or none is expected.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.direction.rx.is_none() || self.outcome.received_frames == self.outcome.sent_frames
+    }
+
+    /// Drops what the device did not take: it was never sent.
+    pub(crate) fn end_sending(&mut self, cache: &mut BufCache) {
+        self.built -= self.tx_burst.len() as u64;
+        self.tx_burst.clear(cache);
+        self.order.frames = self.built;
+    }
+
+    /// What came of it. `offered`: what was due.
+    pub(crate) fn finish(&mut self, start_ns: u64, end_ns: u64, offered: u64) -> Outcome {
+        let mut outcome = std::mem::replace(&mut self.outcome, Outcome::new(true));
+        outcome.offered_frames = offered.max(outcome.sent_frames);
+        outcome.sending_ns = end_ns.saturating_sub(start_ns);
+        outcome.sent_line_bytes = outcome.sent_bytes + outcome.sent_frames * crate::size::LINE_OVERHEAD_BYTES;
+        let flows = self.tracks.len() as u64;
+        let of = |(flow, (track, latency)): (u64, (&Track, &Histogram<u64>))| FlowOutcome {
+            sent_frames: self.built / flows + u64::from(self.built % flows > flow),
+            received_frames: track.received,
+            latency_ns: latency.clone(),
+        };
+        outcome.flows = (0..).zip(self.tracks.iter().zip(&self.latencies)).map(of).collect();
+        outcome
+    }
+}
+
+/// The bytes of a frame that spans buffers, end to end; what is beyond any frame is left off.
+#[cold]
+fn gather(frame: &PacketMut<'_>, scratch: &mut Vec<u8>) {
+    scratch.clear();
+    for segment in frame.segments() {
+        let room = SCRATCH_BYTES - scratch.len();
+        scratch.extend_from_slice(&segment[..segment.len().min(room)]);
+    }
+}
+
+/// What one look at the receive queue is written into.
+struct Book<'a> {
+    number: u8,
+    trial: u8,
+    /// Frames that every flow has sent, and how many of the first flows one more.
+    rounds: u64,
+    rest: u64,
+    now_ns: u64,
+    stream: &'a Stream,
+    tracks: &'a mut [Track],
+    latencies: &'a mut [Histogram<u64>],
+    outcome: &'a mut Outcome,
+    counters: &'a mut Counters<COUNTERS>,
+}
+
+impl Book<'_> {
+    #[inline(always)]
+    fn take(&mut self, frame: &[u8]) {
+        // A frame whose headers were damaged may still end with a mark.
+        let payload = mark::payload(frame).unwrap_or(frame);
+        let Some((mark, crc)) = Mark::decode(payload).or_else(|| Mark::decode(frame)) else {
+            self.outcome.foreign_frames += 1;
+            return self.counters.add::<FOREIGN>(1);
+        };
+        let flow = mark.flow as usize;
+        let sequence = self.tracks.get(flow).and_then(|track| track.sequence(mark.sequence));
+        let whole = |sequence| self.stream.is_whole(mark.flow, sequence, payload, crc);
+        // Only a mark that is whole is believed when it names another trial or direction.
+        if mark.trial != self.trial || mark.direction != self.number {
+            if mark::is_sound(payload, crc) {
+                let which =
+                    if mark.direction == self.number { &mut self.outcome.earlier_frames } else { &mut self.outcome.misdirected_frames };
+                *which += 1;
+                return self.counters.add::<FOREIGN>(1);
+            }
+            return self.corrupt();
+        }
+        let Some(sequence) = sequence.filter(|&sequence| whole(sequence)) else { return self.corrupt() };
+        let sent = self.rounds + u64::from(u64::from(mark.flow) < self.rest);
+        match self.tracks[flow].arrive(sequence, sent) {
+            Arrival::InOrder => self.received(mark, frame.len()),
+            Arrival::Reordered(behind) => {
+                self.outcome.reordered_frames += 1;
+                self.outcome.reordered_most = self.outcome.reordered_most.max(behind);
+                self.counters.add::<REORDERED>(1);
+                self.received(mark, frame.len());
+            }
+            Arrival::Duplicate => {
+                self.outcome.duplicate_frames += 1;
+                self.counters.add::<DUPLICATE>(1);
+            }
+            Arrival::Stale => self.outcome.stale_frames += 1,
+            Arrival::Impossible => self.corrupt(),
+        }
+    }
+
+    #[inline(always)]
+    fn received(&mut self, mark: Mark, host_bytes: usize) {
+        let latency_ns = u64::from(low_32(self.now_ns).wrapping_sub(mark.time_ns));
+        let bytes = (host_bytes + ETH_FCS_BYTES) as u64;
+        self.outcome.received_frames += 1;
+        self.outcome.received_bytes += bytes;
+        self.outcome.latency_ns.saturating_record(latency_ns);
+        if let Some(latencies) = self.latencies.get_mut(mark.flow as usize) {
+            latencies.saturating_record(latency_ns);
+        }
+        self.counters.add::<RECEIVED>(1);
+        self.counters.add::<RECEIVED_BYTES>(bytes);
+        self.counters.add::<LATENCY_NS>(latency_ns);
+    }
+
+    fn corrupt(&mut self) {
+        self.outcome.corrupt_frames += 1;
+        self.counters.add::<CORRUPT>(1);
     }
 }

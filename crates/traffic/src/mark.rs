@@ -65,6 +65,11 @@ impl Mark {
     }
 }
 
+/// Whether a payload has the CRC that its mark gives, or was sent without one.
+pub(crate) fn is_sound(payload: &[u8], crc: u32) -> bool {
+    crc == 0 || crc32fast::hash(&payload[..payload.len().saturating_sub(MARK_BYTES - SUMMED_BYTES)]) == crc
+}
+
 /// The payload of a UDP datagram or TCP segment, by the lengths that its headers give; nothing where there is none, or it is cut.
 #[inline]
 pub(crate) fn payload(frame: &[u8]) -> Option<&[u8]> {

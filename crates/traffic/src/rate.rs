@@ -64,7 +64,9 @@ impl Rate {
                 refused("sends nothing", REMEDY)
             }
             Self::Share(share) if share > 1.0 => refused("is more than the line carries", "give 100% at most"),
-            Self::FramesPerSecond(rate) if rate > FRAMES_PER_S_MAX => refused("is more than a frame a nanosecond", "give 1Gpps at most, or max"),
+            Self::FramesPerSecond(rate) if rate > FRAMES_PER_S_MAX => {
+                refused("is more than a frame a nanosecond", "give 1Gpps at most, or max")
+            }
             Self::FramesPerSecond(rate) if rate < FRAMES_PER_S_MIN => refused("is less than a frame an hour", REMEDY),
             _ => Ok(()),
         }
@@ -82,7 +84,11 @@ impl Rate {
             Self::BitsPerSecond(rate) => rate / 8.0 / sizes.mean_line_bytes(),
             Self::Share(share) => {
                 let line = line_bits_per_s.ok_or_else(|| {
-                    TrafficError::new(format!("rate {self}"), "is a share of a line whose speed is not known", "give a rate such as 1Mpps or 2Gbps")
+                    TrafficError::new(
+                        format!("rate {self}"),
+                        "is a share of a line whose speed is not known",
+                        "give a rate such as 1Mpps or 2Gbps",
+                    )
                 })?;
                 line as f64 * share / 8.0 / sizes.mean_line_bytes()
             }
