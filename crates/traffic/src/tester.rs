@@ -115,15 +115,13 @@ impl<C: Clock> Tester<C> {
         let sent = self.send(start_ns, end_ns.saturating_add(grace_ns), stop);
         self.lanes.iter_mut().for_each(|lane| lane.end_sending(&mut self.cache));
         let gap_ns = sent.gap_ns.max(self.drain(sent.at_ns, whole_ns(trial.drain)));
-        let stopped_ns = if sent.stopped { sent.at_ns } else { end_ns };
+        let stopped_ns = if sent.stopped { sent.at_ns.min(end_ns) } else { end_ns };
+        // A trial of a given length lasted that long, whenever its last frame was due.
+        let last_ns = if matches!(trial.until, Until::After(_)) { stopped_ns } else { sent.at_ns.min(end_ns) };
         let outcomes = self.lanes.iter_mut().zip(&orders).map(|(lane, order)| {
             let due = |intervals: &Vec<_>| Due::at(start_ns).before(stopped_ns, intervals).min(frames);
             let offered = order.intervals.as_ref().map_or(0, due);
-            Outcome {
-                longest_gap_ns: gap_ns,
-                stopped: sent.stopped,
-                ..lane.finish(start_ns, sent.at_ns.min(stopped_ns.max(start_ns + 1)), offered)
-            }
+            Outcome { longest_gap_ns: gap_ns, stopped: sent.stopped, ..lane.finish(start_ns, last_ns, offered) }
         });
         Ok(outcomes.collect())
     }
