@@ -5,7 +5,7 @@ use crate::{
     flow::{Flow, FlowConfig, Protocol},
     layout::Layout,
     mark::{MARK_BYTES, Mark, SUMMED_BYTES},
-    size::{Sizes, host_bytes, line_bytes},
+    size::{Sizes, host_bytes},
     sum::Sum,
 };
 
@@ -55,7 +55,6 @@ pub struct Stream {
 /// What frames of one size have in common.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
-    size: u16,
     fill_bytes: usize,
     /// CRC of the fill.
     crc: u32,
@@ -99,7 +98,7 @@ impl Stream {
         let fill: Vec<u8> = (0..host_bytes(config.sizes.longest())).map(|at| at.to_le_bytes()[0]).collect();
         let shape = |&size: &u16| {
             let fill_bytes = host_bytes(size) - layout.header_bytes() - MARK_BYTES;
-            Shape { size, fill_bytes, crc: crc32fast::hash(&fill[..fill_bytes]) }
+            Shape { fill_bytes, crc: crc32fast::hash(&fill[..fill_bytes]) }
         };
         let shapes: Vec<_> = distinct.iter().map(shape).collect();
         let place = |size: &u16| distinct.iter().position(|other| other == size).and_then(|at| u32::try_from(at).ok()).unwrap_or(0);
@@ -218,11 +217,6 @@ impl Stream {
         let shape = &self.shapes[self.shape_of(flow, sequence)];
         let (len, summed) = (payload.len(), payload.len().saturating_sub(MARK_BYTES - SUMMED_BYTES));
         len == shape.fill_bytes + MARK_BYTES && (!self.checksums || crc32fast::hash(&payload[..summed]) == crc)
-    }
-
-    /// Bytes that the frame of this number takes on the line.
-    pub(crate) fn line_bytes_of(&self, place: usize) -> u64 {
-        line_bytes(self.shapes[self.pattern[place] as usize].size)
     }
 }
 

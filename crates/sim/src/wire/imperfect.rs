@@ -77,13 +77,19 @@ pub struct ImperfectWire<W> {
     /// By the time when they come, then in the order in which they were taken.
     coming: BinaryHeap<Reverse<(u64, u64, Vec<u8>)>>,
     current: Vec<u8>,
+    lost: Arc<AtomicU64>,
 }
 
 impl<W: Wire> ImperfectWire<W> {
     /// `wire`, but so.
     pub fn new(wire: W, wrong: Impairment, clock: WireClock) -> Self {
         let random = wrong.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        Self { wire, wrong, clock, random, free_ns: 0, taken: 0, coming: BinaryHeap::new(), current: Vec::new() }
+        Self { wire, wrong, clock, random, free_ns: 0, taken: 0, coming: BinaryHeap::new(), current: Vec::new(), lost: Arc::default() }
+    }
+
+    /// How many frames it has lost, for whoever simulates.
+    pub fn lost(&self) -> Arc<AtomicU64> {
+        self.lost.clone()
     }
 
     fn take(&mut self, now_ns: u64) {
@@ -98,6 +104,7 @@ impl<W: Wire> ImperfectWire<W> {
             let on_line_ns = (bits * 1_000_000_000).checked_div(wrong.bits_per_s).unwrap_or(0);
             self.free_ns = self.free_ns.max(now_ns) + on_line_ns;
             if self.draw(wrong.loss) || self.coming.len() >= FRAMES_MAX {
+                self.lost.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             if self.draw(wrong.corrupt) && !frame.is_empty() {
