@@ -93,8 +93,8 @@ fn a_known_delay_is_measured_at_every_percentile() {
 #[test]
 fn a_known_distribution_is_measured_at_every_percentile() {
     let wrong = Impairment { delay_ns: 1_000_000, jitter_ns: 1_000_000, ..Impairment::default() };
-    let outcome = run(&mut bench(wrong, stream("64", |_| ())), &trial("200kpps", 400));
-    assert_eq!(outcome.received_frames, 80_000);
+    let outcome = run(&mut bench(wrong, stream("64", |_| ())), &trial("200kpps", 100));
+    assert_eq!(outcome.received_frames, 20_000);
     for percentile in PERCENTILES {
         let expected = 1_000_000.0 + 1_000_000.0 * percentile / 100.0;
         near(outcome.latency_ns.value_at_percentile(percentile) as f64, expected, 0.01);
@@ -115,23 +115,24 @@ fn a_known_loss_is_measured() {
 
 #[test]
 fn what_a_wire_does_is_told_apart() {
-    let one = |wrong| run(&mut bench(wrong, stream("64,570,1518", |flows| flows.count = Some(7))), &trial("50kpps", 400));
+    let one = |wrong| run(&mut bench(wrong, stream("64,570,1518", |flows| flows.count = Some(7))), &trial("50kpps", 100));
     let outcome = one(Impairment { duplicate: 0.1, ..Impairment::default() });
     assert_eq!((outcome.lost_frames(), outcome.corrupt_frames, outcome.reordered_frames), (0, 0, 0));
-    near(outcome.duplicate_frames as f64, 2000.0, 0.06);
+    near(outcome.duplicate_frames as f64, 500.0, 0.12);
     // Overtaken by five frames, of which one may be of the same flow.
     let outcome = one(Impairment { reorder: 0.1, ..Impairment::default() });
     assert_eq!((outcome.lost_frames(), outcome.duplicate_frames), (0, 0));
     assert_eq!(outcome.reordered_frames, 0, "none of its flow of seven has overtaken it");
     let wrong = Impairment { reorder: 0.1, ..Impairment::default() };
-    let outcome = run(&mut bench(wrong, stream("64", |_| ())), &trial("50kpps", 400));
-    near(outcome.reordered_frames as f64, 2000.0, 0.06);
+    let outcome = run(&mut bench(wrong, stream("64", |_| ())), &trial("50kpps", 100));
+    near(outcome.reordered_frames as f64, 500.0, 0.12);
     assert_eq!((outcome.lost_frames(), outcome.reordered_most), (0, 5));
-    let outcome = one(Impairment { corrupt: 0.1, ..Impairment::default() });
-    // A bit of a header may make a frame foreign, or one that the device filters.
+    // Of long frames nearly all is payload, which the CRC covers; headers may be changed on the way.
+    let wrong = Impairment { corrupt: 0.1, ..Impairment::default() };
+    let outcome = run(&mut bench(wrong, stream("1518", |_| ())), &trial("50kpps", 100));
     assert_eq!(outcome.duplicate_frames, 0);
-    near(outcome.lost_frames() as f64, 2000.0, 0.12);
-    assert!(outcome.corrupt_frames > outcome.lost_frames() / 2, "{} of {}", outcome.corrupt_frames, outcome.lost_frames());
+    near(outcome.corrupt_frames as f64, 500.0, 0.15);
+    assert!(outcome.lost_frames() >= outcome.corrupt_frames && outcome.lost_frames() - outcome.corrupt_frames < 10);
 }
 
 #[test]
