@@ -74,7 +74,7 @@ impl Signals {
     }
 
     /// The name of the signal.
-    fn asked(&self) -> Option<&'static str> {
+    pub(super) fn asked(&self) -> Option<&'static str> {
         let by = self.asked.load(Ordering::SeqCst).then(|| self.by.load(Ordering::SeqCst))?;
         ENDING.get(by).map(|(_, name)| *name)
     }
