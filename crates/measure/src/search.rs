@@ -220,7 +220,7 @@ enum Next {
 }
 
 /// The whole frames of a rate.
-fn whole(rate: f64) -> u64 {
+pub(crate) fn whole(rate: f64) -> u64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "meant, and saturating")]
     let whole = rate as u64;
     whole

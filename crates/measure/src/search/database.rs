@@ -17,7 +17,8 @@ pub enum Class {
 /// What trials at one load say of it (appendix A of the draft). Shorter ones than the goal's count only where they are worse than allowed.
 pub fn classify(trials: &[Observed], goal: &Goal) -> Class {
     let sum = |long: bool, good: bool| -> f64 {
-        let chosen = trials.iter().filter(|trial| (trial.duration >= goal.final_trial) == long && (trial.loss_ratio <= goal.loss_ratio) == good);
+        let chosen =
+            trials.iter().filter(|trial| (trial.duration >= goal.final_trial) == long && (trial.loss_ratio <= goal.loss_ratio) == good);
         chosen.map(|trial| trial.duration.as_secs_f64()).sum()
     };
     let (good_long, exceed) = (sum(true, true), goal.exceed_ratio);

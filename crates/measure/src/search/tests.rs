@@ -25,14 +25,7 @@ fn ms(ms: u64) -> Duration {
 }
 
 fn goal(loss_ratio: f64) -> Goal {
-    Goal {
-        loss_ratio,
-        initial_trial: ms(250),
-        final_trial: ms(1000),
-        duration_sum: ms(1000),
-        exceed_ratio: 0.0,
-        relative_width: 0.005,
-    }
+    Goal { loss_ratio, initial_trial: ms(250), final_trial: ms(1000), duration_sum: ms(1000), exceed_ratio: 0.0, relative_width: 0.005 }
 }
 
 fn found(goals: &[Goal], loss: impl FnMut(f64, usize) -> f64) -> (Vec<Found>, Vec<(u64, Duration)>) {
