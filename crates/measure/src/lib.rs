@@ -8,5 +8,6 @@
 #![forbid(unsafe_code)]
 
 pub mod plan;
+pub mod report;
 pub mod result;
 pub mod search;
