@@ -17,6 +17,7 @@ mod log;
 mod notice;
 mod options;
 mod ports;
+mod report;
 mod sandbox;
 mod summary;
 mod termination;
@@ -48,6 +49,7 @@ enum What {
     List(list::Options),
     Doctor(doctor::Options),
     Inspect(inspect::Options),
+    Report(report::Options),
 }
 
 /// Runs the command that the process was started with.
@@ -63,6 +65,7 @@ pub(crate) fn run() -> ExitCode {
         What::List(options) => list::run(&options),
         What::Doctor(options) => return doctor::run(&options).unwrap_or_else(Failure::exit),
         What::Inspect(options) => inspect::run(&options),
+        What::Report(options) => report::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
