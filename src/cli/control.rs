@@ -52,8 +52,13 @@ impl Signals {
         Ok(Self { asked, by })
     }
 
+    /// Whether one has come, for whoever polls.
+    pub(super) fn flag(&self) -> &AtomicBool {
+        &self.asked
+    }
+
     /// The name of the signal.
-    fn asked(&self) -> Option<&'static str> {
+    pub(super) fn asked(&self) -> Option<&'static str> {
         let by = self.asked.load(Ordering::SeqCst).then(|| self.by.load(Ordering::SeqCst))?;
         ENDING.get(by).map(|(_, name)| *name)
     }

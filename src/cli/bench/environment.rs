@@ -11,8 +11,20 @@ use vfwire_pod::{Environment, PageSize};
 
 /// Parameters of the kernel that matter to polling threads.
 const PARAMETERS: [&str; 14] = [
-    "isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity", "intel_iommu", "amd_iommu", "iommu", "hugepages", "hugepagesz", "default_hugepagesz", "mitigations",
-    "nosmt", "idle", "intel_idle.max_cstate",
+    "isolcpus",
+    "nohz_full",
+    "rcu_nocbs",
+    "irqaffinity",
+    "intel_iommu",
+    "amd_iommu",
+    "iommu",
+    "hugepages",
+    "hugepagesz",
+    "default_hugepagesz",
+    "mitigations",
+    "nosmt",
+    "idle",
+    "intel_idle.max_cstate",
 ];
 
 fn text(path: impl AsRef<Path>) -> Option<String> {

@@ -34,7 +34,7 @@ impl ResultFile {
         self.replace(json.as_bytes()).map_err(|error| Failure::failed(refusal(&self.path, &error)))
     }
 
-    /// The new text goes over the old one, which is cut off only then: there is no moment without a text.
+    /// The new text goes over the old one, and is longer. A kill in between leaves what `vfwire report` refuses.
     fn replace(&mut self, text: &[u8]) -> io::Result<()> {
         if !self.regular {
             return self.file.write_all(text);

@@ -295,7 +295,10 @@ impl Seen {
 }
 
 enum Arrived {
-    Ours { number: u32, built_ns: u64 },
+    Ours {
+        number: u32,
+        built_ns: u64,
+    },
     Damaged,
     /// Not a test frame, or one of an earlier trial.
     Foreign,
