@@ -30,11 +30,14 @@ pub(super) struct Control {
 }
 
 impl Control {
+    /// The thread runs when this returns: what it asks of the system to begin with, the sandbox refuses.
     pub(super) fn start(mut ports: Vec<DynPort>) -> Result<Self, Failure> {
         let stop = Arc::new(AtomicBool::new(false));
         let (send, events) = mpsc::sync_channel(EVENTS_MAX);
-        let ended = stop.clone();
+        let (ended, (ready, runs)) = (stop.clone(), mpsc::channel());
         let run = move || {
+            // The receiver waits for it.
+            let _ = ready.send(());
             while !ended.load(Relaxed) {
                 for port in &mut ports {
                     // Where nobody listens any more, nobody needs to know.
@@ -46,6 +49,7 @@ impl Control {
         };
         let thread = thread::Builder::new().name("vfwire-control".to_owned()).spawn(run);
         let thread = thread.map_err(|error| Failure::failed(format!("no thread to look after the ports: {error}")))?;
+        runs.recv().map_err(|_| Failure::failed("the thread that looks after the ports has ended"))?;
         Ok(Self { stop, events, thread: Some(thread) })
     }
 

@@ -69,7 +69,7 @@ fn measure(
         if embedded { "no --port was given and this is no pod: a forwarder of this process, between simulated ports" } else { "measuring" };
     console.say(&format!("{about}; about {} s", plan.expected_duration().as_secs().max(1)));
 
-    let need = setup::pool_config(options, setup::addresses(given).len()).len_bytes() as u64 + (1 << 20);
+    let need = setup::pool_config(options, given).len_bytes() as u64 + (1 << 20);
     let pages = if options.no_hugepages { HugepageChoice::None } else { given.pages(need) };
     let mut host = Host::with_pages(pages);
     given.tell(&mut host)?;

@@ -48,9 +48,10 @@ pub(super) fn addresses(given: &Given) -> Vec<(String, Role)> {
     given.ports.iter().map(|port| (port.to_string(), Role::Tester)).collect()
 }
 
-pub(super) fn pool_config(options: &Options, ports: usize) -> PoolConfig {
+pub(super) fn pool_config(options: &Options, given: &Given) -> PoolConfig {
+    let (ports, desc) = (addresses(given).len(), options.desc(given.ports.is_empty()));
     let ports = u32::try_from(ports).unwrap_or(u32::MAX);
-    let each = 2 * u32::from(options.desc) + 2 * u32::from(options.burst);
+    let each = 2 * u32::from(desc) + 2 * u32::from(options.burst);
     // Rings, bursts, and what each thread keeps.
     PoolConfig::new(ports.saturating_mul(each).saturating_add(2 * THREAD_BUFFERS + 2 * u32::from(options.burst)))
 }
@@ -69,14 +70,15 @@ pub(super) fn start(options: &Options, host: &mut Host, given: &Given, console: 
             )));
         }
     }
-    let pool = host.pool(pool_config(options, ports.len()))?;
+    let pool = host.pool(pool_config(options, given))?;
     if largest - FCS_BYTES > pool.data_bytes() {
         let most = pool.data_bytes() + FCS_BYTES;
         return Err(Failure::usage(format!("--sizes {largest} does not fit a buffer: give {most} or less")));
     }
     host.memory_note().into_iter().for_each(|note| console.warn(note));
     let intent = Intent { mtu_bytes: u16::try_from(mtu).unwrap_or(u16::MAX), ..Intent::default() };
-    let config = PortConfig { rx_desc: options.desc, tx_desc: options.desc, intent, ..PortConfig::new(&pool) };
+    let desc = options.desc(given.ports.is_empty());
+    let config = PortConfig { rx_desc: desc, tx_desc: desc, intent, ..PortConfig::new(&pool) };
     let (mut pairs, mut facts) = (Vec::new(), Vec::new());
     for (port, (_, role)) in ports.iter_mut().zip(&addresses) {
         let address = port.info().address.clone();
@@ -126,8 +128,8 @@ fn port_facts(port: &DynPort, role: Role, pair: &Pair, given: &Given, options: &
         link_mbps: (link.mbps > 0).then_some(link.mbps),
         rx_path: pair.0.path().name().to_owned(),
         tx_path: pair.1.path().name().to_owned(),
-        rx_desc: u32::from(options.desc),
-        tx_desc: u32::from(options.desc),
+        rx_desc: u32::from(options.desc(given.ports.is_empty())),
+        tx_desc: u32::from(options.desc(given.ports.is_empty())),
         burst: u32::from(options.burst),
     }
 }

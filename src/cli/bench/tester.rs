@@ -105,6 +105,8 @@ impl Tester {
     }
 }
 
+/// Of a trial of a second, 2 %: so much may be sent after its end, at most.
+const CATCH_UP_MAX: Duration = Duration::from_millis(20);
 /// A burst that could not be sent within that time never will be.
 const BURST_LIMIT: Duration = Duration::from_secs(10);
 
@@ -138,7 +140,8 @@ impl<'a> Running<'a> {
     fn send(&mut self, pace: &Pace, stop: &AtomicBool) -> Result<Duration, Interrupted> {
         loop {
             let past = self.look(stop)?;
-            if past >= pace.duration {
+            // A tester that was kept from its CPU may catch up, for as long as that, and no longer: what it cannot send then is lost.
+            if past >= pace.duration + self.longest_gap.min(CATCH_UP_MAX) {
                 return Ok(past);
             }
             let due = frames_due(past, pace.fps).min(self.intended);
