@@ -38,7 +38,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     }
     options.check(given.ports.len())?;
     let mut file = options.output.as_deref().map(ResultFile::open).transpose()?;
-    let signals = Signals::catch()?;
+    let signals = Signals::catch(false)?;
     let sandbox = Sandbox::new(!options.no_sandbox);
     let measurement = measure(options, &given, (&mut file, &signals), sandbox).map_err(|failure| sandbox.hint(failure))?;
     print(text::summary(&measurement))?;
