@@ -11,6 +11,7 @@ mod fuzz;
 mod host;
 mod image;
 mod release;
+mod report;
 mod sanitize;
 mod soak;
 mod test;
@@ -32,6 +33,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Build the OCI image of the command, reproducibly and without a container tool
     Image(image::Args),
+    /// Make reports of measurements and have a browser look at them
+    Report,
     /// Run the test suites under AddressSanitizer
     Sanitize,
     /// Simulated ports under everything that can go wrong, and the command killed and started; looks for what leaks or drifts
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::Faults(args) => faults::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Image(args) => image::run(&args),
+        Command::Report => report::run(),
         Command::Sanitize => sanitize::run(),
         Command::Soak(args) => soak::run(&args),
         Command::Vm(args) => vm::run(&args),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::host::{self, Need};
-use crate::{aarch64, faults, fuzz, image, sanitize, tidy};
+use crate::{aarch64, faults, fuzz, image, report, sanitize, tidy};
 
 /// More tests at once than CPUs: many of them sleep, because that is what their device's reset takes.
 const TEST_THREADS: &str = "8";
@@ -57,6 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("minimum-rust", Box::new(|| minimum_rust(metadata))),
         ("aarch64", Box::new(|| aarch64::run(metadata))),
         ("image", Box::new(image::test)),
+        ("report", Box::new(report::run)),
     ];
     if args.long {
         steps.push(("faults", Box::new(faults::all)));

@@ -64,9 +64,9 @@ pub(crate) struct Options {
     /// Most frames sent or taken at once
     #[arg(long, value_name = "FRAMES", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=BURST_MAX as i64))]
     pub(super) burst: u16,
-    /// Descriptors of each ring [default: 512; without ports 2048, since a forwarder that shares its CPU is away for milliseconds]
-    #[arg(long, value_name = "DESC")]
-    desc: Option<u16>,
+    /// Descriptors of each ring
+    #[arg(long, value_name = "DESC", default_value_t = 512)]
+    pub(super) desc: u16,
     /// Require this NDR of every length of frame, such as 1Mpps: exit code 1 where it is not met, or cannot be trusted
     #[arg(long, value_name = "RATE", value_parser = rate)]
     require_ndr: Option<u64>,
@@ -91,10 +91,6 @@ impl Options {
     pub(super) fn requirements(&self) -> Requirements {
         let p99_ns = self.require_p99.map(|time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         Requirements { ndr_fps: self.require_ndr, pdr_fps: self.require_pdr, p99_ns }
-    }
-
-    pub(super) fn desc(&self, embedded: bool) -> u16 {
-        self.desc.unwrap_or(if embedded { 2048 } else { 512 })
     }
 
     /// What is measured. `embedded`: no device but ourselves, which is for trying.

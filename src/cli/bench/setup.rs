@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 use vfwire::{
     DynPort, Host, Intent, Pool, PoolConfig, Port, PortConfig, Queues, RxQueue, TxQueue,
@@ -19,6 +20,8 @@ use vfwire_measure::result::{PortFacts, Role};
 /// Bytes of a frame beside its payload: header and FCS.
 const FRAME_OVERHEAD: u32 = 18;
 const FCS_BYTES: u32 = 4;
+/// How long a link may take to come up.
+const LINK_LIMIT: Duration = Duration::from_secs(10);
 /// Buffers that a polling thread holds back.
 const THREAD_BUFFERS: u32 = 512;
 /// Tester, forwarder in, forwarder out, tester: two wires.
@@ -49,7 +52,7 @@ pub(super) fn addresses(given: &Given) -> Vec<(String, Role)> {
 }
 
 pub(super) fn pool_config(options: &Options, given: &Given) -> PoolConfig {
-    let (ports, desc) = (addresses(given).len(), options.desc(given.ports.is_empty()));
+    let (ports, desc) = (addresses(given).len(), options.desc);
     let ports = u32::try_from(ports).unwrap_or(u32::MAX);
     let each = 2 * u32::from(desc) + 2 * u32::from(options.burst);
     // Rings, bursts, and what each thread keeps.
@@ -77,14 +80,20 @@ pub(super) fn start(options: &Options, host: &mut Host, given: &Given, console: 
     }
     host.memory_note().into_iter().for_each(|note| console.warn(note));
     let intent = Intent { mtu_bytes: u16::try_from(mtu).unwrap_or(u16::MAX), ..Intent::default() };
-    let desc = options.desc(given.ports.is_empty());
+    let desc = options.desc;
     let config = PortConfig { rx_desc: desc, tx_desc: desc, intent, ..PortConfig::new(&pool) };
     let (mut pairs, mut facts) = (Vec::new(), Vec::new());
-    for (port, (_, role)) in ports.iter_mut().zip(&addresses) {
+    let mut started = Vec::new();
+    for port in &mut ports {
         let address = port.info().address.clone();
         let queues = port.start(&config).map_err(|error| Failure::of_port(&address, &error))?;
         queues.granted.missing().for_each(|refusal| console.warn_once(format!("{address}: {refusal}")));
         let pair = first_pair(queues).ok_or_else(|| Failure::failed(format!("{address}: the port gave no queue pair")))?;
+        started.push(pair);
+    }
+    // After all of them are started: a wire has two ends.
+    for ((port, (_, role)), pair) in ports.iter_mut().zip(&addresses).zip(started) {
+        await_link(port)?;
         facts.push(port_facts(port, *role, &pair, given, options));
         pairs.push(pair);
     }
@@ -112,6 +121,23 @@ pub(super) fn start(options: &Options, host: &mut Host, given: &Given, console: 
     Ok(Setup { pool, directions, facts, ports, forwarder })
 }
 
+/// Frames that are sent before would be lost.
+fn await_link(port: &mut DynPort) -> Result<(), Failure> {
+    let begun = Instant::now();
+    while !port.link().up {
+        let address = port.info().address.clone();
+        port.poll_control().map_err(|error| Failure::of_port(&address, &error))?;
+        if begun.elapsed() > LINK_LIMIT {
+            let limit = LINK_LIMIT.as_secs();
+            return Err(Failure::failed(format!(
+                "{address}: no link after {limit} s: is the cable in, and the PF up (`ip link set PF up`)?"
+            )));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 fn first_pair(queues: Queues<Box<dyn RxQueue>, Box<dyn TxQueue>>) -> Option<Pair> {
     Some((queues.rx.into_iter().next()?, queues.tx.into_iter().next()?))
 }
@@ -128,8 +154,8 @@ fn port_facts(port: &DynPort, role: Role, pair: &Pair, given: &Given, options: &
         link_mbps: (link.mbps > 0).then_some(link.mbps),
         rx_path: pair.0.path().name().to_owned(),
         tx_path: pair.1.path().name().to_owned(),
-        rx_desc: u32::from(options.desc(given.ports.is_empty())),
-        tx_desc: u32::from(options.desc(given.ports.is_empty())),
+        rx_desc: u32::from(options.desc),
+        tx_desc: u32::from(options.desc),
         burst: u32::from(options.burst),
     }
 }

@@ -13,11 +13,11 @@ use plotters::{
 
 /// Pixels. Small, so that text is still read where the drawing is as wide as a telephone.
 const SIZE: (i32, i32) = (560, 350);
-const LEFT: i32 = 74;
+const LEFT: i32 = 84;
 const RIGHT: i32 = 14;
 const TOP: i32 = 14;
 const BOTTOM: i32 = 58;
-const FONT_PX: i32 = 15;
+const FONT_PX: i32 = 17;
 
 /// A colour of the page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
