@@ -124,9 +124,13 @@ pub(super) fn start(options: &Options, host: &mut Host, given: &Given, console: 
 /// Frames that are sent before would be lost.
 fn await_link(port: &mut DynPort) -> Result<(), Failure> {
     let begun = Instant::now();
-    while !port.link().up {
+    loop {
         let address = port.info().address.clone();
-        port.poll_control().map_err(|error| Failure::of_port(&address, &error))?;
+        // A link is told as up before its speed is known: the event has both.
+        while port.poll_control().map_err(|error| Failure::of_port(&address, &error))?.is_some() {}
+        if port.link().up {
+            return Ok(());
+        }
         if begun.elapsed() > LINK_LIMIT {
             let limit = LINK_LIMIT.as_secs();
             return Err(Failure::failed(format!(
@@ -135,7 +139,6 @@ fn await_link(port: &mut DynPort) -> Result<(), Failure> {
         }
         thread::sleep(Duration::from_millis(10));
     }
-    Ok(())
 }
 
 fn first_pair(queues: Queues<Box<dyn RxQueue>, Box<dyn TxQueue>>) -> Option<Pair> {

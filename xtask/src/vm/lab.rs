@@ -97,6 +97,7 @@ impl Site {
             _namespace: namespace,
             used: BTreeSet::new(),
             streams: 0,
+            artefacts: self.kvm_verdict.parent().unwrap_or(&self.logs).to_owned(),
         })
     }
 
@@ -153,9 +154,15 @@ pub(super) struct Lab {
     /// The functions that the scenario has used.
     pub(super) used: BTreeSet<String>,
     streams: u32,
+    artefacts: PathBuf,
 }
 
 impl Lab {
+    /// Where what scenarios measure stays.
+    pub(super) fn artefacts(&self) -> &Path {
+        &self.artefacts
+    }
+
     /// Runs a scenario from the baseline and looks for complaints afterwards, also where it failed by itself.
     pub(super) fn run(&mut self, scenario: fn(&mut Self) -> Result<()>) -> Result<()> {
         self.guest.run("sh /vm/baseline.sh")?;
