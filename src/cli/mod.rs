@@ -15,6 +15,7 @@ mod life;
 mod list;
 mod log;
 mod metrics;
+mod modes;
 mod notice;
 mod observe;
 mod options;

@@ -132,7 +132,7 @@ fn command(plan: &Plan, folder: &Path, accelerator: Accelerator) -> Result<Comma
     command.args(["-device", "virtserialport,chardev=control,name=vfwire"]);
     command.args(["-qmp", &format!("unix:{},server=on,wait=off", super::qmp::SOCKET)]);
     command.arg("-kernel").arg(kernel.image()).arg("-initrd").arg(initramfs);
-    let mut kernel_arguments = "console=ttyS0 intel_iommu=on iommu=pt ipv6.disable=1 panic=-1 quiet no_timer_check".to_owned();
+    let mut kernel_arguments = "console=ttyS0 intel_iommu=on iommu=pt ipv6.disable_ipv6=1 panic=-1 quiet no_timer_check".to_owned();
     if accelerator == Accelerator::Counted {
         command.args(["-smp", "1", "-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2024-01-01T00:00:00,clock=vm"]);
         kernel_arguments += " nokaslr norandmaps";

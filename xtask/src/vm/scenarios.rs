@@ -5,6 +5,7 @@ mod filters;
 mod flows;
 mod judge;
 mod life;
+mod modes;
 mod peer;
 mod pod;
 mod recorder;
@@ -56,6 +57,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("peer", "against the kernel's igbvf on the other VF: ping and datagrams of all sizes, checksums offloaded on both sides", peer::plain),
     scenario("peer-vlan", "the same in a VLAN", peer::vlan),
     scenario("peer-jumbo", "the same with frames of 9014 bytes", peer::jumbo),
+    scenario("mode-echo", "against the kernel's igbvf: ping and datagrams are answered by the forwarder's own mode", modes::echo),
+    scenario("mode-l3", "the kernel pings itself across two networks, IPv4 and IPv6, through our router on two VFs", modes::l3),
     scenario("checksums", "answers carry the checksums computed here; requests with wrong ones are not answered", checksums::checksums),
     scenario("ordinary-user", "uid 1000 with the group node and exactly the locked memory that the error names; less is refused", user::ordinary_user),
     scenario("no-hugepages", "without hugepages it runs on normal pages where asked to, and says so", user::no_hugepages),

@@ -11,7 +11,7 @@ use crate::vm::forwarder::START_LIMIT;
 use crate::vm::guest::{Guest, Program, Vf};
 use crate::vm::lab::Lab;
 
-const OURS: &str = "10.0.0.2";
+pub(super) const OURS: &str = "10.0.0.2";
 const VLAN: u16 = 100;
 const JUMBO_MTU: u16 = 9000;
 
@@ -29,7 +29,7 @@ pub(super) fn start_echo(lab: &mut Lab, vf: &Vf, options: &str) -> Result<Progra
 }
 
 /// Gives the other VF to the kernel, in a namespace of its own, and prints the name of its interface.
-fn start_peer(lab: &mut Lab, mtu: u16, vlan: Option<u16>) -> Result<()> {
+pub(super) fn start_peer(lab: &mut Lab, mtu: u16, vlan: Option<u16>) -> Result<()> {
     let vf = lab.pfs[0][1].clone();
     let address = |device: &str| format!("ip -n peer addr add 10.0.0.1/24 dev {device}\nip -n peer link set {device} up");
     let addressed = match vlan {
