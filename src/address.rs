@@ -3,11 +3,12 @@
 //! A text is taken apart here and nowhere else. Whether there is such a function is asked when it is opened.
 
 use std::{fmt, str::FromStr};
+use vfwire_sim::Impairment;
 use vfwire_spec::net::MacAddr;
 use vfwire_vfio::PciAddress;
 
 /// Where a port is.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Address {
     /// A function of this machine, reached through VFIO: `0000:3b:02.1`.
     Pci(PciAddress),
@@ -22,8 +23,13 @@ pub enum Address {
 /// | `mac=02:00:00:00:00:05` | the address that the simulated PF gives to the VF; one made up otherwise |
 /// | `link=NAME` | the other end of its wire is the next port with the same name; otherwise a traffic source |
 /// | `frame=1514` | length in bytes of the traffic source's frames, FCS not counted (60 to 9014); 60 otherwise |
+/// | `loop` | the wire comes back: the port receives what it sends |
+/// | `delay=1ms` | frames to the port come so much later (ns, us, ms, s; up to 2 s); `jitter=10us`: and by up to this time more |
+/// | `loss=1%` | share of the frames to the port that are lost; `duplicate`, `reorder` (100 us late), `corrupt` (one bit) likewise |
+/// | `rate=10G` | speed of the line to the port in bits a second (M or G): frames take their time on it |
+/// | `seed=7` | where the draws of those begin; runs with the same seed draw the same |
 /// | others | the simulated device's own: `spoofchk=on` or `off` of igbvf, `packed=on` of virtio-net, among others; a wrong one names all |
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct SimAddress {
     text: String,
     /// The driver of the function: `igbvf`.
@@ -32,6 +38,10 @@ pub struct SimAddress {
     pub mac: Option<MacAddr>,
     /// Who is at the other end of the wire: a port with the same name, or a traffic source.
     pub link: Option<String>,
+    /// The wire comes back to the port.
+    pub looped: bool,
+    /// What is wrong with the wire to the port.
+    pub wire: Impairment,
     /// Length of the traffic source's frames in bytes.
     pub frame_bytes: Option<usize>,
     /// Options of the device, each with its value.
@@ -67,9 +77,22 @@ impl FromStr for Address {
 fn parse_simulated(text: &str, rest: &str) -> Result<SimAddress, AddressError> {
     let mut words = rest.split(',');
     let driver = words.next().unwrap_or_default().to_owned();
-    let mut address = SimAddress { text: text.to_owned(), driver, mac: None, link: None, frame_bytes: None, device: Vec::new() };
+    let mut address = SimAddress {
+        text: text.to_owned(),
+        driver,
+        mac: None,
+        link: None,
+        looped: false,
+        wire: Impairment::default(),
+        frame_bytes: None,
+        device: Vec::new(),
+    };
     for word in words {
         let refused = |why: &str| AddressError(format!("`{word}` in `{text}` {why}"));
+        if word == "loop" {
+            address.looped = true;
+            continue;
+        }
         let (name, value) = word.split_once('=').ok_or_else(|| refused("is not OPTION=VALUE"))?;
         match name {
             "mac" => {
@@ -81,10 +104,50 @@ fn parse_simulated(text: &str, rest: &str) -> Result<SimAddress, AddressError> {
                 let length = value.parse().ok().filter(|bytes| FRAME_BYTES.contains(bytes));
                 address.frame_bytes = Some(length.ok_or_else(|| refused("is not a length of 60 to 9014 bytes"))?);
             }
+            "delay" => address.wire.delay_ns = time_ns(value).ok_or_else(|| refused(NO_TIME))?,
+            "jitter" => address.wire.jitter_ns = time_ns(value).ok_or_else(|| refused(NO_TIME))?,
+            "loss" => address.wire.loss = share(value).ok_or_else(|| refused(NO_SHARE))?,
+            "duplicate" => address.wire.duplicate = share(value).ok_or_else(|| refused(NO_SHARE))?,
+            "reorder" => address.wire.reorder = share(value).ok_or_else(|| refused(NO_SHARE))?,
+            "corrupt" => address.wire.corrupt = share(value).ok_or_else(|| refused(NO_SHARE))?,
+            "rate" => address.wire.bits_per_s = bits_per_s(value).ok_or_else(|| refused("is no speed of 1M to 1000G"))?,
+            "seed" => address.wire.seed = value.parse().map_err(|_| refused("is no number"))?,
             _ => address.device.push((name.to_owned(), value.to_owned())),
         }
     }
+    if address.looped && address.link.is_some() {
+        return Err(AddressError(format!("`{text}`: a wire that comes back (`loop`) has no other end: leave `link` out")));
+    }
     Ok(address)
+}
+
+const NO_TIME: &str = "is no time of up to 2s, such as 1ms or 250us";
+const NO_SHARE: &str = "is no share of 0% to 100%";
+
+/// Longer than that a frame's departure cannot be told.
+fn time_ns(text: &str) -> Option<u64> {
+    const MOST_NS: u64 = 2_000_000_000;
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit_ns = match unit {
+        "ns" => 1,
+        "us" => 1000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit_ns).filter(|&ns| ns <= MOST_NS)
+}
+
+fn share(text: &str) -> Option<f64> {
+    let percent: f64 = text.strip_suffix('%')?.parse().ok()?;
+    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
+}
+
+fn bits_per_s(text: &str) -> Option<u64> {
+    let unit = if text.ends_with('M') { 1_000_000 } else { 1_000_000_000 };
+    let number: u64 = text.strip_suffix(['M', 'G'])?.parse().ok()?;
+    number.checked_mul(unit).filter(|bits| (1_000_000..=1_000_000_000_000).contains(bits))
 }
 
 impl fmt::Display for Address {
@@ -132,6 +195,25 @@ mod tests {
         assert_eq!(address.mac, Some(MacAddr([2, 0, 0, 0, 0, 5])));
         assert_eq!((address.link.as_deref(), address.frame_bytes), (Some("a"), Some(1514)));
         assert_eq!(address.device, [("spoofchk".to_owned(), "off".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_wire_is_read() {
+        let Ok(Address::Sim(address)) = "sim:igbvf,loop,delay=1ms,jitter=5us,loss=1%,rate=10G,seed=3".parse() else { panic!() };
+        let wire =
+            Impairment { delay_ns: 1_000_000, jitter_ns: 5000, loss: 0.01, bits_per_s: 10_000_000_000, seed: 3, ..Impairment::default() };
+        assert!(address.looped && address.wire == wire && address.device.is_empty(), "{address:?}");
+        for (text, word) in [
+            ("sim:igbvf,delay=3s", "up to 2s"),
+            ("sim:igbvf,delay=1", "up to 2s"),
+            ("sim:igbvf,loss=101%", "0% to 100%"),
+            ("sim:igbvf,loss=NaN%", "0% to 100%"),
+            ("sim:igbvf,rate=0G", "1M to 1000G"),
+            ("sim:igbvf,seed=x", "no number"),
+            ("sim:igbvf,loop,link=a", "leave `link` out"),
+        ] {
+            assert!(refusal(text).contains(word), "{}", refusal(text));
+        }
     }
 
     #[test]

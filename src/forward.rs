@@ -200,9 +200,9 @@ impl Worker {
         Self { lanes, cache: pool.cache(), turns: Turns::new() }
     }
 
-    /// From now on its loop counts its turns there.
-    pub fn count_turns(&mut self, turns: Turns) {
-        self.turns = turns;
+    /// The heartbeat of its loop.
+    pub fn turns(&self) -> TurnsReader {
+        self.turns.reader()
     }
 
     /// Polls until told to stop, with one stage for all lanes.

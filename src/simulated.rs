@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use vfwire_core::dma::DmaSpace;
-use vfwire_sim::{Link, SimFunction, SimHost, SimThread, TrafficConfig, TrafficSource};
+use vfwire_sim::{Impairment, ImperfectWire, Link, SimFunction, SimHost, SimThread, TrafficConfig, TrafficSource, Wire, WireClock};
 use vfwire_spec::net::MacAddr;
 
 /// Frames that a wire between two ports holds each way.
@@ -46,21 +46,11 @@ impl Machine {
         let [a, b, c, d] = number.to_be_bytes();
         let mac = address.mac.unwrap_or(MacAddr([2, 0, a, b, c, d]));
         let place = (&self.host, name.as_str());
-        match &address.link {
-            Some(link) => {
-                let end = plugged.ends.remove(link).unwrap_or_else(|| {
-                    let (ours, other) = Link::pair(LINK_FRAMES);
-                    plugged.ends.insert(link.clone(), other);
-                    ours
-                });
-                registry::plug(address, mac, place, end)
-            }
-            None => {
-                let default = TrafficConfig::to(mac);
-                let config = TrafficConfig { frame_bytes: address.frame_bytes.unwrap_or(default.frame_bytes), ..default };
-                registry::plug(address, mac, place, TrafficSource::new(config).0)
-            }
+        let wire = plugged.wire(address, mac);
+        if address.wire == Impairment::default() {
+            return registry::plug(address, mac, place, wire);
         }
+        registry::plug(address, mac, place, ImperfectWire::new(wire, address.wire, WireClock::system()))
     }
 
     pub(crate) fn dma(&self) -> Arc<dyn DmaSpace> {
@@ -69,6 +59,26 @@ impl Machine {
 
     pub(crate) fn mapped_bytes(&self) -> usize {
         self.host.mapped_bytes()
+    }
+}
+
+impl Plugged {
+    /// What a function is plugged into.
+    fn wire(&mut self, address: &SimAddress, mac: MacAddr) -> Box<dyn Wire> {
+        if address.looped {
+            return Box::new(Link::looped(LINK_FRAMES));
+        }
+        if let Some(link) = &address.link {
+            let end = self.ends.remove(link).unwrap_or_else(|| {
+                let (ours, other) = Link::pair(LINK_FRAMES);
+                self.ends.insert(link.clone(), other);
+                ours
+            });
+            return Box::new(end);
+        }
+        let default = TrafficConfig::to(mac);
+        let config = TrafficConfig { frame_bytes: address.frame_bytes.unwrap_or(default.frame_bytes), ..default };
+        Box::new(TrafficSource::new(config).0)
     }
 }
 

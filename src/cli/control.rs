@@ -7,7 +7,7 @@ use super::{
     life::Life,
     log::{self, whole_us},
     observe::Observers,
-    ports::{Started, leaves_by},
+    ports::{LaneDrops, Started},
     sample::{Drop, PortCounts, PortSample, Sample, WorkerCounts, WorkerSample},
     watch::Watch,
     workers::{Place, Workers, worker_of},
@@ -74,7 +74,7 @@ impl Signals {
     }
 
     /// The name of the signal.
-    fn asked(&self) -> Option<&'static str> {
+    pub(super) fn asked(&self) -> Option<&'static str> {
         let by = self.asked.load(Ordering::SeqCst).then(|| self.by.load(Ordering::SeqCst))?;
         ENDING.get(by).map(|(_, name)| *name)
     }
@@ -128,9 +128,7 @@ fn sample(at: Duration, started: &mut [Started], (lanes, workers, places): (&[La
     let stats: Vec<_> = lanes.iter().map(LaneReader::read).collect();
     let port_count = started.len();
     let ports = started.iter_mut().enumerate().map(|(at, started)| {
-        let leaving = stats.iter().enumerate().filter(|(lane, _)| leaves_by(*lane, stats.len(), port_count) == at);
-        let ring_full = leaving.map(|(_, lane)| lane.dropped).sum();
-        let counts = PortCounts::of(&started.stats(), ring_full, 0);
+        let counts = PortCounts::of(&started.stats(), LaneDrops::of(at, port_count, workers.topology(), &stats));
         let info = started.port.info();
         PortSample {
             address: info.address.clone(),

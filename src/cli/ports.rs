@@ -8,7 +8,7 @@ use super::{
 };
 use vfwire::{
     Address, BURST_MAX, DynPort, Host, Path, Pool, PoolConfig, Port, PortConfig, PortInfo, PortStats, RxQueue, TxQueue,
-    forward::{Hub, Lane, LaneReader, Station},
+    forward::{Hub, Lane, LaneReader, LaneStats, Station},
 };
 
 /// What runs where no port is named.
@@ -152,8 +152,31 @@ fn check_queue_pairs(port: &PortInfo, options: &Options) -> Result<(), Failure> 
     Err(Failure::usage(format!("{address}: --workers {asked} needs as many queue pairs, and this port has {most}: give --workers {most}")))
 }
 
+/// What lanes dropped of one port's frames.
+#[derive(Clone, Copy, Default)]
+pub(super) struct LaneDrops {
+    /// They were to leave by it, and its ring stayed full.
+    pub(super) ring_full: u64,
+    /// They came by it, and the stage dropped them.
+    pub(super) by_stage: u64,
+}
+
+impl LaneDrops {
+    /// Of port `port` of `ports`, whose lanes are `lanes`.
+    pub(super) fn of(port: usize, ports: usize, topology: Topology, lanes: &[LaneStats]) -> Self {
+        lanes.iter().enumerate().fold(Self::default(), |sum, (lane, stats)| {
+            let from = comes_by(lane, lanes.len(), ports);
+            let (leaves, comes) = (topology.leaves_by(from, ports) == port, from == port);
+            Self {
+                ring_full: sum.ring_full + if leaves { stats.dropped } else { 0 },
+                by_stage: sum.by_stage + if comes { stats.dropped_by_stage } else { 0 },
+            }
+        })
+    }
+}
+
 /// The port whose queue pair lane `lane` polls, of `lanes` lanes.
-pub(super) fn comes_by(lane: usize, lanes: usize, ports: usize) -> usize {
+fn comes_by(lane: usize, lanes: usize, ports: usize) -> usize {
     lane / (lanes / ports.max(1)).max(1)
 }
 

@@ -3,6 +3,7 @@
 //! The control thread takes it a few times a second from counters that ports and workers keep anyway, so polling pays nothing for it. All
 //! counts are since the command began; a rate is the difference of two samples.
 
+use super::ports::LaneDrops;
 use std::time::Duration;
 use vfwire::{Link, PortState, PortStats};
 
@@ -109,15 +110,15 @@ impl Drop {
 }
 
 impl PortCounts {
-    /// Of a port's statistics; `ring_full` frames were to leave by it and did not, `stage` frames received from it were dropped by the stage.
-    pub(super) fn of(stats: &PortStats, ring_full: u64, stage: u64) -> Self {
+    /// Of a port's statistics, and what its lanes dropped.
+    pub(super) fn of(stats: &PortStats, lanes: LaneDrops) -> Self {
         let (rx, tx) = (stats.rx_total(), stats.tx_total());
         let count = |drop| match drop {
             Drop::NoDescriptor => rx.no_descriptor,
             Drop::Damaged => rx.errors,
             Drop::RxReset => rx.lost_in_reset,
-            Drop::Stage => stage,
-            Drop::RingFull => ring_full,
+            Drop::Stage => lanes.by_stage,
+            Drop::RingFull => lanes.ring_full,
             Drop::Unsendable => tx.unsendable,
             Drop::TxReset => tx.lost_in_reset,
         };
@@ -227,7 +228,7 @@ mod tests {
         let rx = RxStats { frames: 10, bytes: 600, errors: 2, no_descriptor: 1, lost_in_reset: 3, starved_polls: 99 };
         let tx = TxStats { frames: 5, bytes: 300, unsendable: 6, lost_in_reset: 7, bad_completions: 98, full_polls: 97 };
         let stats = PortStats { rx: vec![rx], tx: vec![tx], ..PortStats::default() };
-        let counts = PortCounts::of(&stats, 5, 4);
+        let counts = PortCounts::of(&stats, LaneDrops { ring_full: 5, by_stage: 4 });
         assert_eq!(counts.drops, [1, 2, 3, 4, 5, 6, 7]);
         assert_eq!(counts.dropped(), 28, "what is not a frame is not in it");
         assert_eq!(counts.since(&counts), PortCounts::default());

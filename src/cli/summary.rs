@@ -5,7 +5,7 @@ use super::{
     log::whole_us,
     modes::Mode,
     options::Options,
-    ports::{Started, comes_by},
+    ports::{LaneDrops, Started},
     watch::Watch,
     workers::{Place, worker_of},
 };
@@ -96,18 +96,9 @@ impl Summary {
         let lanes = &read(readers);
         let port_count = started.len();
         let topology = options.modes.mode.topology();
-        let of_port = |value: fn(&LaneStats) -> u64, is: &dyn Fn(usize) -> bool| {
-            let own = lanes.iter().enumerate().filter(|(lane, _)| is(comes_by(*lane, lanes.len(), port_count)));
-            own.map(|(_, lane)| value(lane)).sum::<u64>()
-        };
         let watched = started.iter_mut().zip(watches).enumerate();
-        let ports: Vec<_> = watched
-            .map(|(at, (port, watch))| {
-                let dropped = of_port(|lane| lane.dropped, &|from| topology.leaves_by(from, port_count) == at);
-                let by_mode = of_port(|lane| lane.dropped_by_stage, &|from| from == at);
-                PortSummary::of(port, watch, (dropped, by_mode))
-            })
-            .collect();
+        let ports: Vec<_> =
+            watched.map(|(at, (port, watch))| PortSummary::of(port, watch, LaneDrops::of(at, port_count, topology, lanes))).collect();
         let sum = |value: fn(&LaneStats) -> u64| lanes.iter().map(value).sum::<u64>();
         let frames = sum(|lane| lane.frames);
         let elapsed_s = taken.elapsed.as_secs_f64();
@@ -150,7 +141,7 @@ pub(super) fn of_workers(places: &[Place], readers: &[LaneReader]) -> Vec<String
 }
 
 impl PortSummary {
-    fn of(started: &mut Started, watch: &Watch, (dropped, by_mode): (u64, u64)) -> Self {
+    fn of(started: &mut Started, watch: &Watch, dropped: LaneDrops) -> Self {
         let stats = started.stats();
         let (rx, tx) = (stats.rx_total(), stats.tx_total());
         let (info, link) = (started.port.info(), started.port.link());
@@ -165,10 +156,10 @@ impl PortSummary {
             rx_bytes: rx.bytes,
             rx_dropped: rx.no_descriptor,
             rx_errors: rx.errors,
-            rx_dropped_by_mode: by_mode,
+            rx_dropped_by_mode: dropped.by_stage,
             tx_frames: tx.frames,
             tx_bytes: tx.bytes,
-            tx_dropped: dropped + tx.unsendable,
+            tx_dropped: dropped.ring_full + tx.unsendable,
             reset_to_first_frame_us: Quantiles::of(watch.reset_to_first_frame_us()),
         }
     }

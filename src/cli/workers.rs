@@ -19,7 +19,7 @@ use std::{
 use vfwire::{
     Pool,
     forward::{
-        Hub, Switch, Turns, TurnsReader, Worker,
+        Hub, Switch, TurnsReader, Worker,
         stages::{Drop as DropAll, Flood, Io, MacSwap, Touch},
     },
 };
@@ -29,6 +29,7 @@ pub(super) struct Workers {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     turns: Vec<TurnsReader>,
+    topology: Topology,
 }
 
 impl Workers {
@@ -36,34 +37,42 @@ impl Workers {
     pub(super) fn start(work: Work, pool: &Pool, plan: &Plan, places: &[Place]) -> Result<Self, Failure> {
         let shares = shares(work, places.len());
         let stop = Arc::new(AtomicBool::new(false));
-        let mut workers = Self { stop: stop.clone(), threads: Vec::new(), turns: Vec::new() };
+        let mut workers = Self { stop: stop.clone(), threads: Vec::new(), turns: Vec::new(), topology: plan.options.mode.topology() };
         let (ready, started) = mpsc::channel();
         for (at, (share, core)) in shares.into_iter().zip(places.iter().copied()).enumerate() {
             let (stop, ready, pool, plan) = (stop.clone(), ready.clone(), pool.clone(), plan.clone());
-            let turns = Turns::new();
-            workers.turns.push(turns.reader());
             let run = move || {
                 let pinned = core.is_none_or(core_affinity::set_for_current);
+                // Made here, so that a worker's own memory is near its CPU and not beside another worker's.
+                let polled = Polled::new(share, &pool);
                 // The receiver waits for every worker, so it is there.
-                let _ = ready.send(if pinned { None } else { core });
+                let _ = ready.send((at, polled.turns(), if pinned { None } else { core }));
                 drop(ready);
                 if pinned {
-                    share.poll(&pool, &plan, turns, &stop);
+                    polled.poll(&plan, &stop);
                 }
             };
             let thread = thread::Builder::new().name(format!("vfwire-{at}")).spawn(run);
             workers.threads.push(thread.map_err(|error| Failure::failed(format!("no thread for worker {at}: {error}")))?);
         }
         drop(ready);
-        if let Some(unpinned) = started.iter().flatten().next() {
+        let mut started: Vec<_> = started.iter().collect();
+        started.sort_unstable_by_key(|(at, ..)| *at);
+        if let Some(unpinned) = started.iter().find_map(|(.., unpinned)| *unpinned) {
             return Err(Failure::failed(format!("a worker cannot be pinned to CPU {}: is it in this process's cpuset?", unpinned.id)));
         }
+        workers.turns = started.into_iter().map(|(_, turns, _)| turns).collect();
         Ok(workers)
     }
 
     /// The heartbeat of each worker.
     pub(super) fn turns(&self) -> &[TurnsReader] {
         &self.turns
+    }
+
+    /// By which ports frames leave.
+    pub(super) fn topology(&self) -> Topology {
+        self.topology
     }
 
     /// Whether a worker has ended by itself, which only a panic does.
@@ -111,19 +120,43 @@ fn shares(work: Work, workers: usize) -> Vec<Share> {
     }
 }
 
-impl Share {
-    /// Until told to stop.
-    fn poll(self, pool: &Pool, plan: &Plan, turns: Turns, stop: &AtomicBool) {
-        match self {
-            Self::Lanes(lanes) => poll_lanes(lanes, pool, plan, (turns, stop)),
+/// What one thread polls, ready to begin.
+enum Polled {
+    /// A lane's ports: that which it receives from, and that which it sends by.
+    Lanes(Worker, Vec<(usize, usize)>),
+    Hub(Box<Hub>),
+}
+
+impl Polled {
+    fn new(share: Share, pool: &Pool) -> Self {
+        let joined = match share {
+            Share::Lanes(joined) => joined,
             // There is one hub for each worker, see `places`.
-            Self::Hubs(hubs) => hubs.into_iter().zip([turns]).for_each(|(mut hub, turns)| {
-                hub.count_turns(turns);
-                match plan.options.mode {
-                    Mode::L3 => poll_hub(&mut hub, plan.l3(), plan, stop),
-                    _ => poll_hub(&mut hub, Flood, plan, stop),
-                }
-            }),
+            Share::Hubs(hubs) => match hubs.into_iter().next() {
+                Some(hub) => return Self::Hub(Box::new(hub)),
+                None => Vec::new(),
+            },
+        };
+        let ends = joined.iter().map(|lane| (lane.from, lane.leaves_by)).collect();
+        Self::Lanes(Worker::new(joined.into_iter().map(|joined| joined.lane).collect(), pool), ends)
+    }
+
+    /// Its heartbeat.
+    fn turns(&self) -> TurnsReader {
+        match self {
+            Self::Lanes(worker, _) => worker.turns(),
+            Self::Hub(hub) => hub.turns(),
+        }
+    }
+
+    /// Until told to stop.
+    fn poll(self, plan: &Plan, stop: &AtomicBool) {
+        match self {
+            Self::Lanes(worker, ends) => poll_lanes(worker, &ends, plan, stop),
+            Self::Hub(mut hub) => match plan.options.mode {
+                Mode::L3 => poll_hub(&mut hub, plan.l3(), plan, stop),
+                _ => poll_hub(&mut hub, Flood, plan, stop),
+            },
         }
     }
 }
@@ -135,12 +168,8 @@ fn poll_hub(hub: &mut Hub, mut switch: impl Switch, plan: &Plan, stop: &AtomicBo
     }
 }
 
-fn poll_lanes(joined: Vec<JoinedLane>, pool: &Pool, plan: &Plan, (turns, stop): (Turns, &AtomicBool)) {
-    let stages: Vec<_> = joined.iter().map(|lane| (lane.from, lane.leaves_by)).collect();
-    let each = stages.iter().copied();
-    // Made here, so that a worker's own memory is near its CPU and not beside another worker's.
-    let mut worker = Worker::new(joined.into_iter().map(|joined| joined.lane).collect(), pool);
-    worker.count_turns(turns);
+fn poll_lanes(mut worker: Worker, ends: &[(usize, usize)], plan: &Plan, stop: &AtomicBool) {
+    let each = ends.iter().copied();
     // Each loop is compiled with its stage in it, but for the rarer combinations.
     match (plan.options.mode, plan.options.touch) {
         (_, Some(lines)) => {

@@ -3,7 +3,7 @@
 //! Each port has an outgoing burst of [`BURST_MAX`] frames. What a full transmit ring does not take waits there; what finds its burst full is
 //! dropped and counted on the port that it was to leave by, so one port that is stuck holds up none of the others.
 
-use super::{COUNTERS, DRAIN, DROPPED, DROPPED_BY_STAGE, FRAMES, LaneReader, POLLS, stage::Stage, turns::Turns, typical::Typical};
+use super::{COUNTERS, DRAIN, DROPPED, DROPPED_BY_STAGE, FRAMES, LaneReader, POLLS, Turns, TurnsReader, stage::Stage, typical::Typical};
 use crate::{BURST_MAX, BufCache, Burst, PacketMut, Pool, RxQueue, TxQueue, cycles, reading_cycles};
 use std::{
     fmt,
@@ -121,9 +121,9 @@ impl Hub {
         self.sides.iter().map(|side| LaneReader { counters: side.counters.reader(), typical: side.typical.reader() }).collect()
     }
 
-    /// From now on its loop counts its turns there.
-    pub fn count_turns(&mut self, turns: Turns) {
-        self.turns = turns;
+    /// The heartbeat of its loop.
+    pub fn turns(&self) -> TurnsReader {
+        self.turns.reader()
     }
 
     /// Polls until told to stop.

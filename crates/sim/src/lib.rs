@@ -42,7 +42,7 @@ pub use models::igbvf::{IgbvfModel, IgbvfOptions};
 pub use models::ixgbevf::{IxgbevfModel, IxgbevfOptions};
 pub use models::virtio_net::{VirtioNetModel, VirtioNetOptions};
 pub use thread::SimThread;
-pub use wire::{Link, TestWire, TrafficConfig, TrafficCounters, TrafficSource, Wire};
+pub use wire::{Impairment, ImperfectWire, Link, TestWire, TrafficConfig, TrafficCounters, TrafficSource, Wire, WireClock};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -9,7 +9,7 @@ use std::{
 };
 use vfwire::{
     BufCache, Burst, Host, PoolConfig, Port, PortConfig,
-    forward::{Lane, Stage, Turns, Worker},
+    forward::{Lane, Stage, Worker},
 };
 
 /// Waits for whatever a test does next, at the first burst.
@@ -40,9 +40,7 @@ fn a_worker_that_is_stuck_is_not_alive() {
     let mut queues = port.start(&PortConfig::new(&pool)).expect("it starts");
     let lane = Lane::new(queues.rx.remove(0), queues.tx.remove(0), &pool, 32);
     let mut worker = Worker::new(vec![lane], &pool);
-    let counted = Turns::new();
-    let turns = counted.reader();
-    worker.count_turns(counted);
+    let turns = worker.turns();
     let ((release, held), (stuck, is_stuck)) = (mpsc::channel(), mpsc::channel());
     let stop = Arc::new(AtomicBool::new(false));
     let begun = Instant::now();

@@ -60,6 +60,13 @@ impl Link {
         (end(&left, &right), end(&right, &left))
     }
 
+    /// A cable whose ends are joined: what a device sends comes back to it.
+    pub fn looped(capacity_frames: usize) -> Self {
+        let (mut end, _) = Self::pair(capacity_frames);
+        end.into = Arc::clone(&end.out);
+        end
+    }
+
     /// A reader of the frames dropped in both directions because a queue was full.
     pub fn dropped(&self) -> impl Fn() -> u64 + Send + use<> {
         let lanes = [Arc::clone(&self.out), Arc::clone(&self.into)];
