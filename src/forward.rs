@@ -74,6 +74,22 @@ impl LaneReader {
     }
 }
 
+/// What a lane's frames had cost until a moment.
+#[derive(Clone, Debug)]
+pub struct CostsUntil(Vec<u32>);
+
+impl LaneReader {
+    /// What its frames have cost so far.
+    pub fn costs(&self) -> CostsUntil {
+        CostsUntil(self.typical.counts())
+    }
+
+    /// As [`cycles_per_frame`], of this lane's batches since then; nothing where none has been finished.
+    pub fn cycles_per_frame_since(&self, before: &CostsUntil) -> Option<f64> {
+        self.typical.median_since(&before.0)
+    }
+}
+
 /// What a frame typically costs, in ticks of the [`cycles`](crate::cycles()) counter: the median over the timed batches of polls of these
 /// lanes, to 2 %. Interruptions of a worker are not in it. Zero before the first batch, which is of 64 polls, or fewer where a worker ended
 /// before.

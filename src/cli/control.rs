@@ -73,6 +73,11 @@ impl Signals {
         }
     }
 
+    /// Whether one has come, for whoever polls.
+    pub(super) fn flag(&self) -> &AtomicBool {
+        &self.asked
+    }
+
     /// The name of the signal.
     pub(super) fn asked(&self) -> Option<&'static str> {
         let by = self.asked.load(Ordering::SeqCst).then(|| self.by.load(Ordering::SeqCst))?;

@@ -4,6 +4,7 @@
 //! do; the exit code is 2 for wrong usage and 1 for the rest. Nobody calls `exit` while a port is open: errors travel up to [`run`], and
 //! ports, memory and threads are gone by then.
 
+mod bench;
 mod console;
 mod control;
 mod doctor;
@@ -20,6 +21,7 @@ mod notice;
 mod observe;
 mod options;
 mod ports;
+mod report;
 mod sample;
 mod sandbox;
 mod summary;
@@ -53,6 +55,8 @@ enum What {
     List(list::Options),
     Doctor(doctor::Options),
     Inspect(inspect::Options),
+    Bench(Box<bench::Options>),
+    Report(report::Options),
 }
 
 /// Runs the command that the process was started with.
@@ -68,6 +72,8 @@ pub(crate) fn run() -> ExitCode {
         What::List(options) => list::run(&options),
         What::Doctor(options) => return doctor::run(&options).unwrap_or_else(Failure::exit),
         What::Inspect(options) => inspect::run(&options),
+        What::Bench(options) => bench::run(&options),
+        What::Report(options) => report::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

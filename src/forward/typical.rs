@@ -97,12 +97,28 @@ impl Typical {
 #[derive(Clone, Debug)]
 pub(super) struct TypicalReader(Arc<[AtomicU32]>);
 
+impl TypicalReader {
+    /// Batches so far, by bucket.
+    pub(super) fn counts(&self) -> Vec<u32> {
+        self.0.iter().map(|bucket| bucket.load(Relaxed)).collect()
+    }
+
+    /// The median cost over the batches since `before`, in cycles a frame.
+    pub(super) fn median_since(&self, before: &[u32]) -> Option<f64> {
+        middle(&self.counts().iter().zip(before).map(|(now, before)| u64::from(now.saturating_sub(*before))).collect::<Vec<_>>())
+    }
+}
+
 /// The median cost over the batches of all of `readers`, in cycles a frame; nothing where none has finished a batch.
 pub(super) fn median<'a>(readers: impl Iterator<Item = &'a TypicalReader>) -> Option<f64> {
     let mut sums = vec![0_u64; BUCKETS];
     for TypicalReader(buckets) in readers {
         sums.iter_mut().zip(&**buckets).for_each(|(sum, bucket)| *sum += u64::from(bucket.load(Relaxed)));
     }
+    middle(&sums)
+}
+
+fn middle(sums: &[u64]) -> Option<f64> {
     let total: u64 = sums.iter().sum();
     let mut before = 0;
     let middle = sums.iter().position(|count| {
