@@ -16,6 +16,9 @@ use crate::{aarch64, faults, fuzz, image, report, sanitize, tidy};
 /// More tests at once than CPUs: many of them sleep, because that is what their device's reset takes.
 const TEST_THREADS: &str = "8";
 
+/// Programs of others that tests hold vfwire against.
+const JUDGES: [Need; 2] = [Need { what: "promtool", package: "prometheus" }, Need { what: "tmux", package: "tmux" }];
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only these steps, by the names that the summary shows
@@ -49,7 +52,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("scripts", Box::new(shell_scripts)),
         (
             "workspace",
-            Box::new(|| host::run(host::cargo(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", TEST_THREADS))),
+            Box::new(|| {
+                host::need(&JUDGES)?;
+                host::run(host::cargo(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", TEST_THREADS))
+            }),
         ),
         ("loom", Box::new(|| loom(metadata))),
         ("fuzz", Box::new(fuzz::short)),

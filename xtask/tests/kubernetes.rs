@@ -184,10 +184,41 @@ fn both_workloads_have_the_same_pod() {
         let mut pod = kustomize::objects_of(&root().join(format!("base/{name}/{name}.yaml"))).remove(0)["spec"]["template"]["spec"].take();
         let fields = pod.as_object_mut().unwrap();
         fields.remove("restartPolicy");
-        fields["containers"][0].as_object_mut().unwrap().remove("args");
+        for own in ["args", "ports", "livenessProbe", "readinessProbe"] {
+            fields["containers"][0].as_object_mut().unwrap().remove(own);
+        }
         pod
     };
     assert_eq!(pod("forwarder"), pod("benchmark"));
+}
+
+/// What serves, probes and scrapes the forwarder name the same port, and the pod's labels.
+#[test]
+fn probes_and_the_monitor_ask_where_metrics_are_served() {
+    let monitor = kustomize::objects_of(&root().join("components/monitoring/podmonitor.yaml")).remove(0);
+    let labels = monitor["spec"]["selector"]["matchLabels"].as_object().unwrap();
+    let endpoint = &monitor["spec"]["podMetricsEndpoints"][0];
+    let forwarders: Vec<_> = overlays().into_iter().filter(|folder| folder.ends_with("forwarder")).collect();
+    assert!(forwarders.len() >= 4, "{forwarders:?}");
+    for folder in overlays() {
+        let objects = built(&folder);
+        let template = &workload(&objects)["spec"]["template"];
+        let container = &template["spec"]["containers"][0];
+        let matches = labels.iter().all(|(name, value)| template["metadata"]["labels"][name] == *value);
+        assert_eq!(matches, forwarders.contains(&folder), "{}", folder.display());
+        if !matches {
+            continue;
+        }
+        assert_eq!(workload(&objects)["metadata"]["namespace"], monitor["metadata"]["namespace"]);
+        let port = &container["ports"][0];
+        assert_eq!((&port["name"], &endpoint["path"]), (&endpoint["port"], &json!("/metrics")));
+        let args: Vec<_> = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap()).collect();
+        let address = args.windows(2).find(|pair| pair[0] == "--metrics").unwrap()[1];
+        assert_eq!(address, format!("0.0.0.0:{}", port["containerPort"]));
+        for (probe, path) in [("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+            assert_eq!(container[probe]["httpGet"], json!({ "path": path, "port": port["name"] }));
+        }
+    }
 }
 
 #[test]

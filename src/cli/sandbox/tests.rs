@@ -11,11 +11,11 @@ use std::{
     thread,
 };
 
-/// Set for the process of its own: `on` or `off`.
+/// Set for the process of its own: `on`, `observed` or `off`.
 const SANDBOX: &str = "VFWIRE_TEST_SANDBOX";
 
 /// What must be refused, each with arguments with which it would do nothing.
-const REFUSED: [(&str, libc::c_long, [libc::c_long; 6]); 13] = [
+const REFUSED: [(&str, libc::c_long, [libc::c_long; 6]); 15] = [
     ("openat", libc::SYS_openat, [0; 6]),
     ("socket", libc::SYS_socket, [0; 6]),
     ("bind", libc::SYS_bind, [-1, 0, 0, 0, 0, 0]),
@@ -28,8 +28,12 @@ const REFUSED: [(&str, libc::c_long, [libc::c_long; 6]); 13] = [
     ("kill", libc::SYS_kill, [0; 6]),
     ("mmap, executable", libc::SYS_mmap, [0, 0, 5, 0x22, -1, 0]),
     ("mprotect, executable", libc::SYS_mprotect, [0, 0, 5, 0, 0, 0]),
-    ("ioctl, of a terminal", libc::SYS_ioctl, [-1, 0x5401, 0, 0, 0, 0]),
+    ("ioctl TIOCSTI", libc::SYS_ioctl, [-1, 0x5412, 0, 0, 0, 0]),
+    ("ioctl TCGETS", libc::SYS_ioctl, [-1, 0x5401, 0, 0, 0, 0]),
+    ("accept4", libc::SYS_accept4, [-1, 0, 0, 0, 0, 0]),
 ];
+/// How many of them, the last ones, a command that serves and draws may make.
+const OF_OBSERVERS: usize = 2;
 
 /// The names of those calls that are refused here.
 fn refused() -> Vec<&'static str> {
@@ -43,7 +47,8 @@ fn refused() -> Vec<&'static str> {
 
 /// What a command does that is in its sandbox, or not, and the end of the process.
 fn be_the_command(sandbox: &str) -> ! {
-    let sandbox = Sandbox::new(sandbox == "on");
+    let observed = sandbox == "observed";
+    let sandbox = Sandbox::new(sandbox != "off").that_serves(observed).that_draws(observed);
     let ((go, wait), (up, is_up)) = (mpsc::channel(), mpsc::channel());
     let before = thread::spawn(move || {
         // What a thread asks of the system to begin with is over.
@@ -97,6 +102,14 @@ fn what_is_not_forwarding_is_refused_to_every_thread() {
     }
     assert!(said.contains("NoNewPrivs:\t1"), "{said}");
     assert!(said.contains("memory: 67108864"), "{said}");
+}
+
+#[test]
+fn serving_and_drawing_take_no_more_than_they_need() {
+    let said = child("serving_and_drawing_take_no_more_than_they_need", "observed");
+    let rest: Vec<_> = REFUSED[..REFUSED.len() - OF_OBSERVERS].iter().map(|(name, ..)| *name).collect();
+    assert!(said.contains(&format!("this thread: {rest:?}")), "{said}");
+    assert!(said.contains(&format!("a thread from before: {rest:?}")), "{said}");
 }
 
 #[test]

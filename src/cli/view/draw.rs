@@ -39,6 +39,8 @@ impl Theme {
     }
 }
 
+/// Most rows of a curve, its title included.
+const CURVE_ROWS: u16 = 8;
 /// From this width on all columns are shown.
 const WIDE: u16 = 90;
 
@@ -64,7 +66,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen, messages: &[String], 
         let lines: Vec<_> = messages[messages.len().saturating_sub(room)..].iter().map(|line| Line::raw(line.as_str())).collect();
         frame.render_widget(Paragraph::new(lines).block(titled("messages", theme)), news);
     }
-    let keys = "p pause  r reset counters  tab view  q quit";
+    let keys = "p pause  r reset  tab view  q quit";
     frame.render_widget(Paragraph::new(Span::styled(keys, theme.dim())), foot);
 }
 
@@ -129,13 +131,19 @@ fn ports(frame: &mut Frame<'_>, area: Rect, (screen, sample): (&Screen, &Sample)
     let widths: Vec<_> = std::iter::once(Constraint::Fill(1)).chain(widths.iter().map(|width| Constraint::Length(*width))).collect();
     let table = Table::new(rows, widths).header(header(names, theme));
 
-    let curves = if area.height >= count.saturating_mul(4).saturating_add(10) { 3 * count } else { 0 };
+    let (table_rows, drop_rows) = (count.saturating_add(1), u16::try_from(Drop::ALL.len()).unwrap_or(0) + 2);
+    let left = area.height.saturating_sub(table_rows).saturating_sub(drop_rows);
+    // A title and two rows at least, or none.
+    let each = left.checked_div(count).filter(|each| *each >= 3).unwrap_or(0).min(CURVE_ROWS);
     let [of_ports, of_drops, of_curves] =
-        Layout::vertical([Constraint::Length(count.saturating_add(1)), Constraint::Fill(1), Constraint::Length(curves)]).areas(area);
+        Layout::vertical([Constraint::Length(table_rows), Constraint::Fill(1), Constraint::Length(each.saturating_mul(count))]).areas(area);
     frame.render_widget(table, of_ports);
     drops(frame, of_drops, (screen, sample), theme);
-    for (at, (port, area)) in sample.ports.iter().zip(of_curves.rows().step_by(3)).enumerate() {
-        let area = Rect { height: 3, ..area }.intersection(of_curves);
+    if each == 0 {
+        return;
+    }
+    for (at, (port, top)) in sample.ports.iter().zip(of_curves.rows().step_by(usize::from(each))).enumerate() {
+        let area = Rect { height: each, ..top }.intersection(of_curves);
         let history = screen.history(at);
         let most = history.iter().copied().max().unwrap_or(0);
         let title = format!("{} rx frames/s, last minute, most {}", port.address, short(most as f64));
@@ -202,16 +210,18 @@ fn latency(frame: &mut Frame<'_>, area: Rect, sample: &Sample, theme: Theme) {
         frame.render_widget(Paragraph::new("this command measures no latency"), area);
         return;
     }
+    // Where there is little room: median, 99 % and the longest.
+    let shown: Vec<_> = (0..QUANTILES.len()).filter(|at| area.width >= WIDE || at % 2 == 0).collect();
     let rows = sample.latencies.iter().map(|latency| {
         let us = |ns: u64| Cell::from(format!("{:.1}", ns as f64 / 1e3));
-        let quantiles = latency.quantiles_ns.into_iter().map(us);
         let first = [Cell::from(latency.name.clone()), Cell::from(short(latency.count as f64))];
+        let quantiles = shown.iter().map(|at| us(latency.quantiles_ns[*at]));
         Row::new(first.into_iter().chain(quantiles).chain([us(latency.max_ns)]).collect::<Vec<_>>())
     });
     let mut names = vec!["of".to_owned(), "frames".to_owned()];
-    names.extend(QUANTILES.map(|quantile| format!("p{} us", (quantile * 1e4).round() / 1e2)));
+    names.extend(shown.iter().map(|at| format!("p{} us", (QUANTILES[*at] * 1e4).round() / 1e2)));
     names.push("max us".to_owned());
-    let widths: Vec<_> = std::iter::once(Constraint::Fill(1)).chain((1..names.len()).map(|_| Constraint::Length(9))).collect();
+    let widths: Vec<_> = std::iter::once(Constraint::Fill(1)).chain((1..names.len()).map(|_| Constraint::Length(8))).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     frame.render_widget(Table::new(rows, widths).header(header(&names, theme)), area);
 }

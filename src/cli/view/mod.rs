@@ -29,6 +29,8 @@ use std::{
 /// The other screen of a terminal, without a cursor, and back (xterm: DECSET 1049, DECTCEM 25).
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[2J";
 const LEAVE: &str = "\x1b[0m\x1b[?25h\x1b[?1049l";
+/// The whole screen (ECMA-48: SGR 0, ED 2).
+const CLEAR: &str = "\x1b[0m\x1b[2J";
 /// What a terminal that does not say its size has.
 const USUAL: (u16, u16) = (80, 24);
 
@@ -79,8 +81,7 @@ impl View {
         }));
         // Dropped on every way out from here on.
         let size = size();
-        let viewport = Viewport::Fixed(Rect::new(0, 0, size.0, size.1));
-        let terminal = Terminal::with_options(CrosstermBackend::new(io::stderr()), TerminalOptions { viewport });
+        let terminal = terminal(size);
         let set = tcsetattr(io::stdin(), OptionalActions::Now, &raw);
         let entered = io::stderr().lock().write_all(ENTER.as_bytes());
         let colors = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -108,7 +109,11 @@ impl View {
         let now = size();
         if now != self.size {
             self.size = now;
-            let _ = self.terminal.resize(Rect::new(0, 0, now.0, now.1));
+            // A terminal may have wrapped what was drawn for its old width: from an empty screen anew.
+            let _ = io::stderr().lock().write_all(CLEAR.as_bytes());
+            if let Ok(terminal) = terminal(now) {
+                self.terminal = terminal;
+            }
         }
         // Where it cannot be written nobody looks.
         let _ = self.terminal.draw(|frame| draw(frame, &self.screen, console.held(), self.theme));
@@ -143,6 +148,12 @@ impl Drop for View {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// Draws on as much of stderr's terminal, which is taken for empty.
+fn terminal((columns, rows): (u16, u16)) -> io::Result<Terminal<CrosstermBackend<Stderr>>> {
+    let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
+    Terminal::with_options(CrosstermBackend::new(io::stderr()), TerminalOptions { viewport })
 }
 
 /// Columns and rows; the library asks by opening the terminal anew, which a sandbox refuses.
