@@ -45,3 +45,27 @@ pub(crate) mod if_opt {
     /// Seconds that are added to each time.
     pub(crate) const TIME_OFFSET: u16 = 14;
 }
+
+/// Options of a section header block.
+pub(crate) mod shb_opt {
+    pub(crate) const APPLICATION: u16 = 4;
+}
+
+/// Options of an enhanced packet block.
+pub(crate) mod packet_opt {
+    /// The two lowest bits: 1 for what came in, 2 for what went out.
+    pub(crate) const FLAGS: u16 = 2;
+    pub(crate) const LOST: u16 = 4;
+}
+
+/// Options of an interface statistics block.
+pub(crate) mod isb_opt {
+    pub(crate) const START: u16 = 2;
+    pub(crate) const END: u16 = 3;
+    pub(crate) const RECEIVED: u16 = 4;
+    /// Frames for which the capturing side had no room.
+    pub(crate) const LOST: u16 = 7;
+    pub(crate) const ACCEPTED: u16 = 6;
+    /// Frames that whoever captures was given.
+    pub(crate) const DELIVERED: u16 = 8;
+}
