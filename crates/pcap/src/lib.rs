@@ -2,7 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+mod filter;
 mod format;
 mod reader;
+mod writer;
 
+pub use filter::{Filter, FilterError};
 pub use reader::{ReadError, Reader, Record};
+pub use writer::{Direction, Interface, Packet, Statistics, Writer};

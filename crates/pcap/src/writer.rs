@@ -264,6 +264,3 @@ fn len_of(bytes: &[u8]) -> u32 {
 fn halves(time_ns: u64) -> [u32; 2] {
     [time_ns >> 32, time_ns & u64::from(u32::MAX)].map(|half| u32::try_from(half).unwrap_or_default())
 }
-
-#[cfg(test)]
-mod tests;

@@ -25,9 +25,8 @@ pub(super) struct Placed {
 }
 
 /// Longest first.
-const SIGNS: [&str; 22] = [
-    "&&", "||", "!=", "==", "<=", ">=", "<<", ">>", "(", ")", "[", "]", ":", "/", "+", "-", "*", "%", "&", "|", "^", "!",
-];
+const SIGNS: [&str; 22] =
+    ["&&", "||", "!=", "==", "<=", ">=", "<<", ">>", "(", ")", "[", "]", ":", "/", "+", "-", "*", "%", "&", "|", "^", "!"];
 const SIGNS_LAST: [&str; 3] = ["=", "<", ">"];
 
 /// All tokens of a text.
@@ -94,7 +93,8 @@ fn address(text: &str) -> Option<Token> {
 
 fn word_or_number(word: &str) -> Result<Token, FilterError> {
     if word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') && word.contains('.') {
-        return dotted(word).ok_or_else(|| FilterError::new(format!("`{word}` is no IPv4 address: write up to four numbers from 0 to 255")));
+        return dotted(word)
+            .ok_or_else(|| FilterError::new(format!("`{word}` is no IPv4 address: write up to four numbers from 0 to 255")));
     }
     let (digits, radix) = match word.as_bytes() {
         [b'0', b'x' | b'X', ..] => (&word[2..], 16),

@@ -275,9 +275,16 @@ impl Primitives {
     /// That an IPv4 packet is whole or the first of its fragments.
     pub(super) fn first_fragment(&mut self) -> Result {
         let at = self.network_at + 6;
-        let later =
-            Test::Field { base: Base::Frame(0), at, size: Size::Two, mask: u32::MAX, relation: Relation::AnyBit, value: 0x1fff };
+        let later = Test::Field { base: Base::Frame(0), at, size: Size::Two, mask: u32::MAX, relation: Relation::AnyBit, value: 0x1fff };
         self.code.test(later).map(Block::not)
+    }
+
+    /// `greater` and `less`, which both take the length itself, too.
+    pub(super) fn length(&mut self, is_greater: bool, value: u32) -> Result {
+        if is_greater {
+            return self.code.test(Test::Len { relation: Relation::NotLess, value });
+        }
+        self.code.test(Test::Len { relation: Relation::Greater, value }).map(Block::not)
     }
 
     pub(super) fn broadcast(&mut self, of: Option<Proto>) -> Result {
@@ -335,11 +342,7 @@ impl Primitives {
         if let Some(label) = label.filter(|label| *label > 0xf_ffff) {
             return Err(FilterError::new(format!("MPLS label {label}: labels are 0 to 1048575")));
         }
-        let mut found = if self.is_mpls {
-            self.frame(self.network_at - 2, Size::One, 1, 0)?
-        } else {
-            self.ether_type(MPLS)?
-        };
+        let mut found = if self.is_mpls { self.frame(self.network_at - 2, Size::One, 1, 0)? } else { self.ether_type(MPLS)? };
         if let Some(label) = label {
             let label = self.frame(self.network_at, Size::Four, 0xffff_f000, label << 12)?;
             found = self.code.and(found, label);
