@@ -107,10 +107,17 @@ fn filters_select_what_libpcap_selects() {
     }
     writer.flush().unwrap();
     let selected = file("selected.pcap");
+    let none = file("none.pcapng");
+    Writer::new(fs::File::create(&none).unwrap(), "vfwire", &[interface("a")]).flush().unwrap();
     let (mut some, mut wrong) = (0, Vec::new());
     for expression in EXPRESSIONS.lines().filter(|line| !line.is_empty()) {
-        let judged = run("tcpdump", &["-r", path.to_str().unwrap(), "-w", selected.to_str().unwrap(), expression]);
-        assert!(judged.is_ok(), "{expression}: {judged:?}");
+        // -O: without the optimizer, which leaves out loads, so that some frames that are cut off within what is asked for are taken.
+        let judged = run("tcpdump", &["-O", "-r", path.to_str().unwrap(), "-w", selected.to_str().unwrap(), "--", expression]);
+        match judged {
+            // libpcap tells of a filter that takes nothing by its text alone.
+            Err(said) if said.contains("expression rejects all packets") => fs::copy(&none, &selected).map(drop).unwrap(),
+            judged => assert!(judged.is_ok(), "{expression}: {judged:?}"),
+        }
         let mut reader = Reader::new(fs::File::open(&selected).unwrap()).unwrap();
         let mut theirs = Vec::new();
         while let Some(record) = reader.next().unwrap() {
@@ -166,7 +173,7 @@ fn what_libpcap_refuses_is_refused_with_the_word() {
     ] {
         let error = Filter::new(expression).map(|_| ()).expect_err(expression).to_string();
         assert!(error.contains(said), "{expression}: {error}");
-        assert!(run("tcpdump", &["-r", path.to_str().unwrap(), expression]).is_err(), "libpcap takes {expression}");
+        assert!(run("tcpdump", &["-r", path.to_str().unwrap(), "--", expression]).is_err(), "libpcap takes {expression}");
     }
     let deep = "(".repeat(10_000);
     assert!(Filter::new(&format!("{deep}ip")).unwrap_err().to_string().contains("in one another"));
@@ -197,15 +204,22 @@ fn tshark_reads_what_is_written() {
     writer.statistics(1, &statistics);
     writer.flush().unwrap();
     assert_eq!(writer.whole_len(), fs::metadata(&path).unwrap().len());
-    let fields =
-        ["frame.time_epoch", "frame.interface_name", "frame.packet_flags_direction", "frame.len", "frame.cap_len", "frame.comment"];
+    let fields = [
+        "frame.time_epoch",
+        "frame.interface_name",
+        "frame.packet_flags_direction",
+        "frame.len",
+        "frame.cap_len",
+        "frame.drop_count",
+        "frame.comment",
+    ];
     let mut args = vec!["-r", path.to_str().unwrap(), "-T", "fields", "-E", "separator=|"];
     args.extend(fields.iter().flat_map(|field| ["-e", *field]));
     let read = run("tshark", &args).unwrap();
     let lines: Vec<&str> = read.lines().collect();
-    assert_eq!(lines[0], "1700000000.123456789|0000:01:10.0|0x00000001|1500|61|");
-    assert_eq!(lines[1], "1700000000.123456790|sim:b|0x00000002|1500|62|");
-    assert!(lines[2].starts_with("1700000000.123456791|0000:01:10.0|0x00000001|1500|64|a remark"), "{read}");
+    assert_eq!(lines[0], "1700000000.123456789|0000:01:10.0|0x00000001|1500|61||");
+    assert_eq!(lines[1], "1700000000.123456790|sim:b|0x00000002|1500|62|7|");
+    assert!(lines[2].starts_with("1700000000.123456791|0000:01:10.0|0x00000001|1500|64||a remark"), "{read}");
     let info = run("capinfos", &["-M", path.to_str().unwrap()]).unwrap();
     for said in [
         "Number of packets:   3",
@@ -216,9 +230,6 @@ fn tshark_reads_what_is_written() {
     ] {
         assert!(info.contains(said), "{said}: {info}");
     }
-    // The number that were lost before a frame, as tshark shows a block's options.
-    let json = run("tshark", &["-r", path.to_str().unwrap(), "-V"]).unwrap();
-    assert!(json.contains("Direction: Outbound (2)"), "{json}");
 }
 
 #[test]
