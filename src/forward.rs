@@ -1,7 +1,10 @@
 //! Run to completion: a worker takes frames off a receive queue, puts them through a [`Stage`] and sends them, before it takes the next.
 //!
 //! A [`Lane`] joins one receive queue to one transmit queue; a [`Worker`] polls the lanes that it was given, on one thread, with one
-//! buffer cache. Nothing in the loop allocates, locks, calls the system or prints. Queues are `dyn`, one call a burst; the stage is a
+//! buffer cache. Where a frame may leave by any of several ports, a [`Hub`] takes the place of the lanes, and a [`Switch`] that of the stage.
+//! The stages that come with vfwire are in [`stages`], a file each; an application writes its own in the same way (`examples/own_stage.rs`).
+//!
+//! Nothing in the loop allocates, locks, calls the system or prints. Queues are `dyn`, one call a burst; the stage is a
 //! type, so the loop is compiled once a stage and the stage's work is inlined. Workers share nothing that they write: each has queues,
 //! bursts, a cache and counters of its own, in cache lines of their own. Only where a cache runs dry or over does it go to the pool.
 //!
@@ -15,7 +18,8 @@
 //! dropped and counted ([`LaneStats::dropped`]), and the lane goes on: a transmit side that is stuck, or in reset, does not stop the
 //! receive side from being polled. A worker that ends receives no more, tries for another 100 ms, for all of its lanes together, and then
 //! drops and counts what is left.
-//! So every frame received was sent, or is one that no device can send (the queue counts those), or was dropped here, or by the stage.
+//! So every frame received was sent, or is one that no device can send (the queue counts those), or was dropped here, or by the stage
+//! ([`LaneStats::dropped_by_stage`]).
 
 use crate::{BufCache, Burst, Pool, RxQueue, TxQueue, cycles, reading_cycles};
 use std::{
@@ -36,47 +40,11 @@ pub const RETRIES: u32 = 1_000_000;
 /// How long a worker that ends lets the devices send what they were given.
 const DRAIN: Wait = Wait { what: "the last frames to be sent", limit: Duration::from_millis(100), remedy: "the link may be down" };
 
-/// What is done with the frames of a burst. A stage may drop frames with [`Burst::retain`].
-pub trait Stage: Send + 'static {
-    /// Works on frames that have just been received.
-    fn process(&mut self, burst: &mut Burst, cache: &mut BufCache);
-}
-
-/// Touches nothing: frames leave as they came.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Io;
-
-impl Stage for Io {
-    #[inline(always)]
-    fn process(&mut self, _burst: &mut Burst, _cache: &mut BufCache) {}
-}
-
-/// Exchanges the source and destination MAC addresses of every frame.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct MacSwap;
-
-impl Stage for MacSwap {
-    #[inline(always)]
-    fn process(&mut self, burst: &mut Burst, _cache: &mut BufCache) {
-        burst.prefetch();
-        for mut frame in burst.iter_mut() {
-            swap_macs(frame.data_mut());
-        }
-    }
-}
-
-/// The first 16 bytes are one word to the processor: 6 bytes of destination, 6 of source, and 4 more that stay.
-#[inline(always)]
-fn swap_macs(frame: &mut [u8]) {
-    const MAC: u128 = (1 << 48) - 1;
-    let Some(head) = frame.first_chunk_mut::<16>() else { return };
-    let word = u128::from_le_bytes(*head);
-    *head = ((word >> 96 << 96) | (word & MAC) << 48 | (word >> 48 & MAC)).to_le_bytes();
-}
-
 const FRAMES: usize = 0;
 const POLLS: usize = 1;
 const DROPPED: usize = 2;
+const DROPPED_BY_STAGE: usize = 3;
+const COUNTERS: usize = 4;
 
 /// What a lane did. Each value is exact; they need not be of the same instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -85,22 +53,24 @@ pub struct LaneStats {
     pub frames: u64,
     /// Polls that received any.
     pub polls: u64,
-    /// Frames dropped because the transmit ring stayed full.
+    /// Frames dropped because the transmit ring stayed full. Of a [`Hub`], those that were to leave by this port.
     pub dropped: u64,
+    /// Frames received that the stage dropped.
+    pub dropped_by_stage: u64,
 }
 
 /// The reading end of a lane's counters, for any thread.
 #[derive(Clone, Debug)]
 pub struct LaneReader {
-    counters: CountersReader<3>,
+    counters: CountersReader<COUNTERS>,
     typical: TypicalReader,
 }
 
 impl LaneReader {
     /// The counters now.
     pub fn read(&self) -> LaneStats {
-        let [frames, polls, dropped] = self.counters.read();
-        LaneStats { frames, polls, dropped }
+        let [frames, polls, dropped, dropped_by_stage] = self.counters.read();
+        LaneStats { frames, polls, dropped, dropped_by_stage }
     }
 }
 
@@ -120,13 +90,14 @@ pub struct Lane {
     burst: Burst,
     /// How often what is in the burst was tried in vain.
     tries: u32,
-    counters: Counters<3>,
+    counters: Counters<COUNTERS>,
     typical: Typical,
 }
 
 /// What a poll moved.
 struct Moved {
     received: usize,
+    dropped_by_stage: usize,
     sent: usize,
 }
 
@@ -165,11 +136,12 @@ impl Lane {
         if received == 0 {
             // Buffers of frames that were sent come home, and the queue hears of a reset.
             self.tx.reclaim(cache);
-            return Moved { received, sent: 0 };
+            return Moved { received, dropped_by_stage: 0, sent: 0 };
         }
         stage.process(&mut self.burst, cache);
+        let dropped_by_stage = received.saturating_sub(self.burst.len());
         let sent = self.tx.tx_burst(cache, &mut self.burst);
-        Moved { received, sent }
+        Moved { received, dropped_by_stage, sent }
     }
 
     /// The burst holds what the ring did not take.
@@ -181,7 +153,7 @@ impl Lane {
         if self.tries == RETRIES {
             self.give_up(cache);
         }
-        Moved { received: 0, sent }
+        Moved { received: 0, dropped_by_stage: 0, sent }
     }
 
     fn give_up(&mut self, cache: &mut BufCache) {
@@ -195,6 +167,9 @@ impl Lane {
         if moved.received != 0 {
             self.counters.add::<FRAMES>(moved.received as u64);
             self.counters.add::<POLLS>(1);
+        }
+        if moved.dropped_by_stage != 0 {
+            self.counters.add::<DROPPED_BY_STAGE>(moved.dropped_by_stage as u64);
         }
     }
 
@@ -224,7 +199,7 @@ impl Worker {
         Self { lanes, cache: pool.cache() }
     }
 
-    /// Polls until told to stop.
+    /// Polls until told to stop, with one stage for all lanes.
     pub fn run<S: Stage>(&mut self, stage: &mut S, stop: &AtomicBool) {
         let reading = reading_cycles();
         while !stop.load(Relaxed) {
@@ -232,6 +207,25 @@ impl Worker {
                 lane.turn(stage, &mut self.cache, reading);
             }
         }
+        self.end();
+    }
+
+    /// Polls until told to stop, with a stage for each lane.
+    ///
+    /// # Panics
+    /// Where there are more or fewer stages than lanes.
+    pub fn run_each<S: Stage>(&mut self, stages: &mut [S], stop: &AtomicBool) {
+        assert_eq!(stages.len(), self.lanes.len(), "a stage for each lane");
+        let reading = reading_cycles();
+        while !stop.load(Relaxed) {
+            for (lane, stage) in self.lanes.iter_mut().zip(&mut *stages) {
+                lane.turn(stage, &mut self.cache, reading);
+            }
+        }
+        self.end();
+    }
+
+    fn end(&mut self) {
         // Together, so that several links that are down take no longer than one. They keep their frames; that is no reason not to end.
         let Self { lanes, cache } = self;
         let _ = poll_until(DRAIN, || Ok(lanes.iter_mut().fold(true, |sent, lane| lane.drain(cache) & sent).then_some(())));
@@ -242,7 +236,14 @@ impl Worker {
     }
 }
 
+mod hub;
+mod stage;
+pub mod stages;
 mod typical;
+
+pub use hub::{Hub, Outputs, Switch};
+pub use stage::{Stage, Station};
+pub use stages::{Io, MacSwap};
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ const FIELDS: [&str; 13] = [
     "dma_mapped_bytes",
     "ports",
 ];
-const PORT_FIELDS: [&str; 14] = [
+const PORT_FIELDS: [&str; 15] = [
     "address",
     "driver",
     "rx_path",
@@ -33,6 +33,7 @@ const PORT_FIELDS: [&str; 14] = [
     "rx_bytes",
     "rx_dropped",
     "rx_errors",
+    "rx_dropped_by_mode",
     "tx_frames",
     "tx_bytes",
     "tx_dropped",
@@ -275,7 +276,7 @@ fn wrong_usage_is_2_and_says_what_is_right() {
         ("forward --port sim:nic", &["`nic`", "igbvf"]),
         ("forward --port sim:igbvf,colour=blue", &["colour"]),
         (twice, &["0000:3b:02.1", "twice"]),
-        ("forward --port sim:igbvf --port sim:igbvf --port sim:igbvf", &["3 times", "two"]),
+        ("forward --port sim:igbvf --port sim:igbvf --port sim:igbvf", &["3 times", "pair", "--mode flood"]),
         ("forward --port sim:igbvf --port 0000:3b:02.1", &["0000:3b:02.1", "simulated and real"]),
         ("forward --burst 0", &["burst", "1..=256"]),
         ("forward --burst 100000", &["burst", "1..=256"]),

@@ -7,8 +7,9 @@ use super::{
     flight::FlightFile,
     given::Given,
     life::Life,
+    modes::Plan,
     notice,
-    options::{Options, PORTS_MAX},
+    options::Options,
     ports::{self, Ports},
     print,
     sandbox::Sandbox,
@@ -32,16 +33,17 @@ pub(super) fn run(mut options: Options, begun: Instant) -> Result<(), Failure> {
 
 /// Finds the ports, and forwards with the flight recorder's file around it. Gives why it ended.
 fn recorded(options: &mut Options, life: &mut Life, summary: &mut Option<Summary>) -> Result<&'static str, Failure> {
-    let given = Given::find(&options.wanted, &Root::of_this_process(), PORTS_MAX)?;
+    let given = Given::find(&options.wanted, &Root::of_this_process(), options.most_granted())?;
     options.wanted.ports.clone_from(&given.ports);
     options.check()?;
+    let mut plan = options.modes.read(&given)?;
     let need_bytes = ports::need_bytes(options, given.ports.len().max(1))?;
     let mut host = Host::with_pages(options.pages(given.pages(need_bytes)));
     given.tell(&mut host)?;
     let mut flight = FlightFile::open(options.flight_recorder.clone(), host.flight_recorder())?;
     let sandbox = Sandbox::new(!options.no_sandbox);
     let parts = (&mut host, &mut flight, sandbox);
-    let result = forward(options, &given, parts, life, summary).map_err(|failure| sandbox.hint(failure));
+    let result = forward(options, (&given, &mut plan), parts, life, summary).map_err(|failure| sandbox.hint(failure));
     // The ports are closed by now, which is in it, too.
     let written = flight.write();
     result.and_then(|ended_by| written.map(|()| ended_by))
@@ -49,7 +51,7 @@ fn recorded(options: &mut Options, life: &mut Life, summary: &mut Option<Summary
 
 fn forward(
     options: &Options,
-    given: &Given,
+    (given, plan): (&Given, &mut Plan),
     (host, flight, sandbox): (&mut Host, &mut FlightFile, Sandbox),
     life: &mut Life,
     summed_up: &mut Option<Summary>,
@@ -67,10 +69,10 @@ fn forward(
     if options.is_simulated() {
         sandbox.drop_capabilities()?;
     }
-    let Ports { mut started, lanes, pool } = ports::start(options, host, &mut console)?;
+    let Ports { mut started, work, pool } = ports::start(options, plan, host, &mut console)?;
     sandbox.drop_capabilities()?;
-    let readers: Vec<_> = lanes.iter().map(vfwire::forward::Lane::reader).collect();
-    let workers = Workers::start(lanes, &pool, options.mode, &places)?;
+    let readers = work.readers();
+    let workers = Workers::start(work, &pool, plan, &places)?;
     sandbox.close()?;
     let start = Instant::now();
     life.forwards(&mut console);

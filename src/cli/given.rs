@@ -14,11 +14,12 @@ const ANNOTATION_LIMIT: Duration = Duration::from_secs(5);
 /// The options by which a user says which ports are meant.
 #[derive(Clone, Default, clap::Args)]
 pub(crate) struct Wanted {
-    /// PCI address of a VF that is bound to vfio-pci, such as 0000:3b:02.1, or a simulated one, such as sim:igbvf,spoofchk=off; once or
-    /// twice [default: the VFs that this pod was granted]
+    /// PCI address of a VF that is bound to vfio-pci, such as 0000:3b:02.1, or a simulated one, such as sim:igbvf,spoofchk=off; may
+    /// be given several times [default: the VFs that this pod was granted]
     #[arg(long = "port", value_name = "ADDRESS")]
     pub(crate) ports: Vec<Address>,
-    /// A network of this pod, by its name or its interface, instead of --port: the VF that it was given; once or twice
+    /// A network of this pod, by its name or its interface, instead of --port: the VF that it was given; may be given
+    /// several times
     #[arg(long = "network", value_name = "NAME", conflicts_with = "ports")]
     pub(crate) networks: Vec<String>,
 }

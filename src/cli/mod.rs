@@ -14,6 +14,7 @@ mod inspect;
 mod life;
 mod list;
 mod log;
+mod modes;
 mod notice;
 mod options;
 mod ports;

@@ -1,21 +1,21 @@
 //! The first line: what runs here, and what the PF must allow for it to work.
 
-use super::options::{Mode, Options};
+use super::options::Options;
 use vfwire::{Address, Sysfs, network_function};
 
 /// The first line of `vfwire forward`.
 pub(super) fn first_line(options: &Options) -> String {
-    let mode = options.mode.name();
-    let what = match options.mode {
-        Mode::Io => "keeps source MACs that are not the VF's",
-        Mode::MacSwap => "sends frames that were not sent to the VF's own address with a source MAC that is not the VF's",
-    };
-    match options.ports() {
-        [] => "simulated: no --port was given and this is no pod, so two simulated 82576 VFs forward between a traffic source each, with spoofchk off".into(),
-        [Address::Sim(_), ..] => {
+    let mode = options.modes.mode.name();
+    match (options.modes.mode.spoofs(), options.ports()) {
+        (_, []) => format!(
+            "simulated: no --port was given and this is no pod, so two simulated 82576 VFs run in mode {mode} with a traffic source each, with spoofchk off"
+        ),
+        (None, [Address::Sim(_), ..]) => format!("simulated: mode {mode}"),
+        (None, _) => format!("mode {mode}"),
+        (Some(what), [Address::Sim(_), ..]) => {
             format!("simulated: mode {mode} {what}, and a simulated PF drops those too, unless the port's address has spoofchk=off")
         }
-        ports => {
+        (Some(what), ports) => {
             let remedies: Vec<_> = ports.iter().filter_map(remedy).collect();
             format!("mode {mode} {what}: the PF drops those silently unless spoofchk is off ({})", remedies.join("; "))
         }

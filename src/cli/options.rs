@@ -1,27 +1,30 @@
 //! What `vfwire forward` takes, and what of it is refused before anything is opened.
 
-use super::{Failure, given::Wanted};
+use super::{
+    Failure,
+    given::Wanted,
+    modes::{ModeOptions, Topology},
+};
 use clap::{Args, FromArgMatches};
 use std::{collections::BTreeSet, path::PathBuf, str::FromStr, time::Duration};
 use vfwire::{Address, BURST_MAX, HugepageChoice, Intent, MacAddr, Path};
 
-/// Forward frames: one port sends them back where they came from, two send each to the other
+/// Forward frames: one port sends them back where they came from, two send each to the other, several as their mode says
 ///
 /// Without --port it takes the VFs that this pod was granted: the one, or the two, of its only resource; of several, those that --network
 /// names. Outside a pod it runs a simulated pair of ports with a traffic source each, on any machine.
 ///
 /// Mode io keeps the source MAC of every frame, which is not the VF's own. PFs drop such frames silently unless their administrator has
-/// switched the check off: `ip link set PF vf N spoofchk off`. Mode mac-swap needs that too for frames that were not sent to the VF's own
-/// address (broadcast, multicast, --promiscuous). Simulated PFs check as real ones do: `sim:igbvf,spoofchk=off` switches it off.
+/// switched the check off: `ip link set PF vf N spoofchk off`. Mode flood does too, and mode mac-swap for frames that were not sent to the VF's
+/// own address (broadcast, multicast, --promiscuous). Simulated PFs check as real ones do: `sim:igbvf,spoofchk=off` switches it off.
 ///
 /// Frames that find a transmit ring full wait for it some tens of milliseconds, and are then dropped and counted (tx_dropped).
 #[derive(clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     pub(super) wanted: Wanted,
-    /// What is done with the frames
-    #[arg(long, value_enum, default_value_t = Mode::Io)]
-    pub(super) mode: Mode,
+    #[command(flatten)]
+    pub(super) modes: ModeOptions,
     /// Most frames taken at once, 1 to 256
     #[arg(long, value_name = "FRAMES", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=BURST_MAX as i64))]
     pub(super) burst: u16,
@@ -81,26 +84,10 @@ pub(crate) struct Options {
     pub(super) no_sandbox: bool,
 }
 
-/// What is done with frames.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
-pub(super) enum Mode {
-    /// Nothing is touched
-    Io,
-    /// Source and destination MAC addresses are exchanged
-    MacSwap,
-}
-
-impl Mode {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Io => "io",
-            Self::MacSwap => "mac-swap",
-        }
-    }
-}
-
-/// Workers poll lanes: there are as many of them as ports.
-pub(super) const PORTS_MAX: usize = 2;
+/// Ports that most modes join, and that a pod without an option uses at most.
+pub(super) const PAIR: usize = 2;
+/// More than one process polls well.
+const PORTS_MAX: usize = 16;
 /// No device has more queue pairs for one function than that.
 const WORKERS_MAX: i64 = 256;
 
@@ -115,16 +102,13 @@ impl Options {
     pub(super) fn check(&self) -> Result<(), Failure> {
         let ports = self.ports();
         if ports.len() > PORTS_MAX {
-            return Err(Failure::usage(format!(
-                "--port was given {} times, but frames go back (one port) or from each of two ports to the other: start one vfwire a pair",
-                ports.len()
-            )));
+            return Err(Failure::usage(format!("--port was given {} times: one vfwire takes {PORTS_MAX} ports at most", ports.len())));
         }
+        self.modes.check(ports.len())?;
         // Each `sim:` is a function of its own.
-        if let [first @ Address::Pci(_), second] = ports
-            && first == second
-        {
-            return Err(Failure::usage(format!("--port {first} was given twice: name each port once")));
+        let twice = ports.iter().enumerate().find(|(at, port)| matches!(port, Address::Pci(_)) && ports[..*at].contains(port));
+        if let Some((_, port)) = twice {
+            return Err(Failure::usage(format!("--port {port} was given twice: name each port once")));
         }
         if self.mac.is_some() && ports.len() != 1 {
             return Err(Failure::usage("--mac needs exactly one --port: two ports with one address would be one station"));
@@ -154,6 +138,11 @@ impl Options {
             promiscuous: self.promiscuous,
             ..Intent::default()
         }
+    }
+
+    /// Most ports that are taken of those that a pod was granted: where a mode joins pairs, which two of several is not clear.
+    pub(super) fn most_granted(&self) -> usize {
+        if self.modes.mode.topology() == Topology::Paired { PAIR } else { PORTS_MAX }
     }
 
     /// The ports, once they are found; none: a simulated pair.

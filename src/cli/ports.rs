@@ -1,7 +1,15 @@
 //! Opens and starts the ports of `vfwire forward`, and joins their queues to lanes.
 
-use super::{Failure, console::Console, options::Options};
-use vfwire::{Address, DynPort, Host, Path, Pool, PoolConfig, Port, PortConfig, PortInfo, PortStats, forward::Lane};
+use super::{
+    Failure,
+    console::Console,
+    modes::{Plan, Topology},
+    options::Options,
+};
+use vfwire::{
+    Address, BURST_MAX, DynPort, Host, Path, Pool, PoolConfig, Port, PortConfig, PortInfo, PortStats, RxQueue, TxQueue,
+    forward::{Hub, Lane, LaneReader, Station},
+};
 
 /// What runs where no port is named.
 const SIMULATED: &str = "sim:igbvf,spoofchk=off";
@@ -13,6 +21,8 @@ pub(super) struct Started {
     pub(super) port: DynPort,
     pub(super) rx_path: Path,
     pub(super) tx_path: Path,
+    /// Its address as the stages know it.
+    pub(super) station: Station,
 }
 
 impl Started {
@@ -25,15 +35,44 @@ impl Started {
     }
 }
 
-/// Ports that run, and lanes for the workers: those of the first port's queue pairs, then those of the second's.
+/// Ports that run, and what the workers poll.
 pub(super) struct Ports {
     pub(super) started: Vec<Started>,
-    pub(super) lanes: Vec<Lane>,
+    pub(super) work: Work,
     pub(super) pool: Pool,
 }
 
+/// What workers poll.
+pub(super) enum Work {
+    /// Those of the first port's queue pairs, then those of the second's, and so on.
+    Lanes(Vec<JoinedLane>),
+    /// One for each queue pair of a port.
+    Hubs(Vec<Hub>),
+}
+
+/// A lane, and which ports it joins.
+pub(super) struct JoinedLane {
+    pub(super) lane: Lane,
+    pub(super) from: usize,
+    pub(super) leaves_by: usize,
+}
+
+impl Work {
+    /// Of all queue pairs: those of the first port, then those of the second, and so on.
+    pub(super) fn readers(&self) -> Vec<LaneReader> {
+        match self {
+            Self::Lanes(lanes) => lanes.iter().map(|joined| joined.lane.reader()).collect(),
+            Self::Hubs(hubs) => {
+                let of_hubs: Vec<_> = hubs.iter().map(Hub::readers).collect();
+                let ports = of_hubs.first().map_or(0, Vec::len);
+                (0..ports).flat_map(|port| of_hubs.iter().map(move |readers| readers[port].clone())).collect()
+            }
+        }
+    }
+}
+
 /// Opens all ports, then starts them.
-pub(super) fn start(options: &Options, host: &mut Host, console: &mut Console) -> Result<Ports, Failure> {
+pub(super) fn start(options: &Options, plan: &mut Plan, host: &mut Host, console: &mut Console) -> Result<Ports, Failure> {
     let addresses = addresses(options);
     let buffers = buffers(options, addresses.len())?;
     let ports = addresses.iter().map(|address| host.open(address)).collect::<Result<Vec<_>, _>>()?;
@@ -66,15 +105,41 @@ pub(super) fn start(options: &Options, host: &mut Host, console: &mut Console) -
             let given = queues.rx.len().min(queues.tx.len());
             return Err(Failure::failed(format!("{address}: the port gave {given} of {pairs} queue pairs: give --workers {given}")));
         }
-        started.push(Started { rx_path: receive.path(), tx_path: transmit.path(), port });
+        started.push(Started { rx_path: receive.path(), tx_path: transmit.path(), station: Station::new(port.info().mac), port });
         rx.push(queues.rx);
         tx.push(queues.tx);
     }
-    // One port: back to itself. Two: each to the other.
-    tx.rotate_left(started.len() / 2);
-    let pairs = rx.into_iter().flatten().zip(tx.into_iter().flatten());
-    let lanes = pairs.map(|(rx, tx)| Lane::new(rx, tx, &pool, usize::from(options.burst))).collect();
-    Ok(Ports { started, lanes, pool })
+    let addresses: Vec<_> = started.iter().map(Started::address).collect();
+    plan.run_on(&addresses, started.iter().map(|port| port.station.clone()).collect())?;
+    let work = join(options.modes.mode.topology(), (rx, tx), &pool, usize::from(options.burst));
+    Ok(Ports { started, work, pool })
+}
+
+type Rings<Q> = Vec<Vec<Box<Q>>>;
+
+/// Joins the queues of all ports, which have equally many.
+fn join(topology: Topology, (rx, tx): (Rings<dyn RxQueue>, Rings<dyn TxQueue>), pool: &Pool, burst: usize) -> Work {
+    let ports = rx.len();
+    if topology == Topology::Any {
+        let mut hubs = Vec::new();
+        let (mut rx, mut tx): (Vec<_>, Vec<_>) =
+            (rx.into_iter().map(Vec::into_iter).collect(), tx.into_iter().map(Vec::into_iter).collect());
+        loop {
+            let pairs: Vec<_> = rx.iter_mut().zip(&mut tx).filter_map(|(rx, tx)| rx.next().zip(tx.next())).collect();
+            if pairs.len() < ports || pairs.is_empty() {
+                return Work::Hubs(hubs);
+            }
+            hubs.push(Hub::new(pairs, pool, burst));
+        }
+    }
+    let mut tx: Vec<_> = tx.into_iter().map(Some).collect();
+    let mut lanes = Vec::new();
+    for (from, rx) in rx.into_iter().enumerate() {
+        let leaves_by = topology.leaves_by(from, ports);
+        let tx = tx.get_mut(leaves_by).and_then(Option::take).unwrap_or_default();
+        lanes.extend(rx.into_iter().zip(tx).map(|(rx, tx)| JoinedLane { lane: Lane::new(rx, tx, pool, burst), from, leaves_by }));
+    }
+    Work::Lanes(lanes)
 }
 
 /// Whether a port has a queue pair for each worker. Before the pool is made, which grows with them.
@@ -87,10 +152,9 @@ fn check_queue_pairs(port: &PortInfo, options: &Options) -> Result<(), Failure> 
     Err(Failure::usage(format!("{address}: --workers {asked} needs as many queue pairs, and this port has {most}: give --workers {most}")))
 }
 
-/// The port that the frames of lane `lane` leave by, of `lanes` lanes.
-pub(super) fn leaves_by(lane: usize, lanes: usize, ports: usize) -> usize {
-    let from = lane / (lanes / ports);
-    (from + ports / 2) % ports
+/// The port whose queue pair lane `lane` polls, of `lanes` lanes.
+pub(super) fn comes_by(lane: usize, lanes: usize, ports: usize) -> usize {
+    lane / (lanes / ports.max(1)).max(1)
 }
 
 fn addresses(options: &Options) -> Vec<String> {
@@ -120,12 +184,14 @@ fn buffers(options: &Options, ports: usize) -> Result<u32, Failure> {
     let lanes = u32::try_from(ports).unwrap_or(u32::MAX).saturating_mul(u32::from(options.queue_pairs()));
     let all = |each: u32| lanes.saturating_mul(each);
     let (receive, transmit, burst) = (u32::from(options.rx_desc), u32::from(options.tx_desc), u32::from(options.burst));
+    // What waits for a port that is full.
+    let waiting = if options.modes.mode.topology() == Topology::Any { u32::try_from(BURST_MAX).unwrap_or(u32::MAX) } else { 0 };
     // With fewer the receive rings take all of them, and nothing is ever received again.
     let least = all(receive + burst);
     match options.buffers {
         None => {
             let workers = u32::try_from(options.cores().len()).unwrap_or(u32::MAX).max(u32::from(options.queue_pairs()));
-            Ok(all(receive + transmit + burst).saturating_add(workers.saturating_mul(WORKER_BUFFERS)))
+            Ok(all(receive + transmit + burst + waiting).saturating_add(workers.saturating_mul(WORKER_BUFFERS)))
         }
         Some(buffers) if buffers >= least => Ok(buffers),
         Some(buffers) => Err(Failure::usage(format!(
@@ -136,12 +202,12 @@ fn buffers(options: &Options, ports: usize) -> Result<u32, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::leaves_by;
+    use super::comes_by;
 
     #[test]
-    fn frames_go_back_or_to_the_other() {
-        let ports = |lanes, ports| (0..lanes).map(|lane| leaves_by(lane, lanes, ports)).collect::<Vec<_>>();
+    fn lanes_are_those_of_the_first_port_and_then_the_next() {
+        let ports = |lanes, ports| (0..lanes).map(|lane| comes_by(lane, lanes, ports)).collect::<Vec<_>>();
         assert_eq!((ports(1, 1), ports(3, 1)), (vec![0], vec![0, 0, 0]));
-        assert_eq!((ports(2, 2), ports(6, 2)), (vec![1, 0], vec![1, 1, 1, 0, 0, 0]));
+        assert_eq!((ports(2, 2), ports(6, 3)), (vec![0, 1], vec![0, 0, 1, 1, 2, 2]));
     }
 }

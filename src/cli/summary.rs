@@ -3,8 +3,9 @@
 use super::{
     life::Life,
     log::whole_us,
+    modes::Mode,
     options::Options,
-    ports::{Started, leaves_by},
+    ports::{Started, comes_by},
     watch::Watch,
     workers::{Place, worker_of},
 };
@@ -23,7 +24,7 @@ pub(super) struct Summary {
     mode: &'static str,
     burst: u16,
     elapsed_s: f64,
-    /// Frames given to transmit queues.
+    /// Frames given to transmit queues; in mode drop, frames received.
     frames_per_s: f64,
     /// Time stamp counter, in polls that moved frames, for each frame received: the median over batches of polls.
     cycles_per_frame: f64,
@@ -63,6 +64,8 @@ struct PortSummary {
     rx_dropped: u64,
     /// Damaged, too long or without an end, by the driver.
     rx_errors: u64,
+    /// Received, and not sent on because of what the mode does.
+    rx_dropped_by_mode: u64,
     tx_frames: u64,
     tx_bytes: u64,
     /// Frames that were to leave by this port and did not: its ring stayed full, or no device can send them.
@@ -92,22 +95,30 @@ impl Summary {
     pub(super) fn of(options: &Options, taken: &Taken<'_>, started: &mut [Started], watches: &[Watch], readers: &[LaneReader]) -> Self {
         let lanes = &read(readers);
         let port_count = started.len();
-        let dropped = |port: usize| {
-            let leaving = lanes.iter().enumerate().filter(|(lane, _)| leaves_by(*lane, lanes.len(), port_count) == port);
-            leaving.map(|(_, lane)| lane.dropped).sum::<u64>()
+        let topology = options.modes.mode.topology();
+        let of_port = |value: fn(&LaneStats) -> u64, is: &dyn Fn(usize) -> bool| {
+            let own = lanes.iter().enumerate().filter(|(lane, _)| is(comes_by(*lane, lanes.len(), port_count)));
+            own.map(|(_, lane)| value(lane)).sum::<u64>()
         };
         let watched = started.iter_mut().zip(watches).enumerate();
-        let ports: Vec<_> = watched.map(|(at, (port, watch))| PortSummary::of(port, watch, dropped(at))).collect();
+        let ports: Vec<_> = watched
+            .map(|(at, (port, watch))| {
+                let dropped = of_port(|lane| lane.dropped, &|from| topology.leaves_by(from, port_count) == at);
+                let by_mode = of_port(|lane| lane.dropped_by_stage, &|from| from == at);
+                PortSummary::of(port, watch, (dropped, by_mode))
+            })
+            .collect();
         let sum = |value: fn(&LaneStats) -> u64| lanes.iter().map(value).sum::<u64>();
         let frames = sum(|lane| lane.frames);
         let elapsed_s = taken.elapsed.as_secs_f64();
+        let moved = if options.modes.mode == Mode::Drop { frames } else { ports.iter().map(|port| port.tx_frames).sum() };
         Self {
             version: env!("CARGO_PKG_VERSION"),
             simulated: started.iter().any(|port| port.port.info().simulated),
-            mode: options.mode.name(),
+            mode: options.modes.mode.name(),
             burst: options.burst,
             elapsed_s,
-            frames_per_s: ports.iter().map(|port| port.tx_frames as f64).sum::<f64>() / elapsed_s.max(f64::MIN_POSITIVE),
+            frames_per_s: moved as f64 / elapsed_s.max(f64::MIN_POSITIVE),
             cycles_per_frame: cycles_per_frame(readers.iter()),
             mean_burst: ratio(frames, sum(|lane| lane.polls)),
             start_to_forwarding_us: taken.life.to_forwarding().map_or(0, whole_us),
@@ -139,7 +150,7 @@ pub(super) fn of_workers(places: &[Place], readers: &[LaneReader]) -> Vec<String
 }
 
 impl PortSummary {
-    fn of(started: &mut Started, watch: &Watch, dropped: u64) -> Self {
+    fn of(started: &mut Started, watch: &Watch, (dropped, by_mode): (u64, u64)) -> Self {
         let stats = started.stats();
         let (rx, tx) = (stats.rx_total(), stats.tx_total());
         let (info, link) = (started.port.info(), started.port.link());
@@ -154,6 +165,7 @@ impl PortSummary {
             rx_bytes: rx.bytes,
             rx_dropped: rx.no_descriptor,
             rx_errors: rx.errors,
+            rx_dropped_by_mode: by_mode,
             tx_frames: tx.frames,
             tx_bytes: tx.bytes,
             tx_dropped: dropped + tx.unsendable,
@@ -199,8 +211,8 @@ impl fmt::Display for Summary {
             writeln!(f, "{address}: {driver}, {mac}, {link_mbps} Mbit/s, paths rx {rx_path} and tx {tx_path}")?;
             writeln!(
                 f,
-                "  rx {:>14} frames {:>17} bytes, {} dropped, {} errors",
-                port.rx_frames, port.rx_bytes, port.rx_dropped, port.rx_errors
+                "  rx {:>14} frames {:>17} bytes, {} dropped, {} errors, {} dropped by the mode",
+                port.rx_frames, port.rx_bytes, port.rx_dropped, port.rx_errors, port.rx_dropped_by_mode
             )?;
             write!(f, "  tx {:>14} frames {:>17} bytes, {} dropped", port.tx_frames, port.tx_bytes, port.tx_dropped)?;
             let Quantiles { count, p50, p99, max } = port.reset_to_first_frame_us;

@@ -96,7 +96,12 @@ impl Watch {
                     }
                     return Ok(());
                 }
-                Ok(Some(event)) => self.take(&address, event, frames, console)?,
+                Ok(Some(event)) => {
+                    if let PortEvent::Recovered { granted: Granted { new_mac: Some(mac), .. } } = &event {
+                        started.station.moves(*mac);
+                    }
+                    self.take(&address, event, frames, console)?;
+                }
                 Err(error) => {
                     self.trouble(&address, &error, console);
                     return Ok(());

@@ -2,7 +2,9 @@
 
 use super::{
     Failure,
-    options::{Mode, Options},
+    modes::{Mode, Plan, Topology},
+    options::Options,
+    ports::{JoinedLane, Work},
 };
 use core_affinity::CoreId;
 use std::{
@@ -16,7 +18,10 @@ use std::{
 };
 use vfwire::{
     Pool,
-    forward::{Io, Lane, MacSwap, Worker},
+    forward::{
+        Hub, Switch, Worker,
+        stages::{Drop as DropAll, Flood, Io, MacSwap, Touch},
+    },
 };
 
 /// Threads that run until they are told to end.
@@ -26,27 +31,21 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// A worker for each place. Lanes are dealt out in turn. All of them poll when this returns.
-    pub(super) fn start(lanes: Vec<Lane>, pool: &Pool, mode: Mode, places: &[Place]) -> Result<Self, Failure> {
-        let mut shares: Vec<Vec<Lane>> = Vec::new();
-        shares.resize_with(places.len(), Vec::new);
-        for (at, lane) in lanes.into_iter().enumerate() {
-            shares[worker_of(at, places.len())].push(lane);
-        }
+    /// A worker for each place. What there is to poll is dealt out in turn. All of them poll when this returns.
+    pub(super) fn start(work: Work, pool: &Pool, plan: &Plan, places: &[Place]) -> Result<Self, Failure> {
+        let shares = shares(work, places.len());
         let stop = Arc::new(AtomicBool::new(false));
         let mut workers = Self { stop: stop.clone(), threads: Vec::new() };
         let (ready, started) = mpsc::channel();
         for (at, (share, core)) in shares.into_iter().zip(places.iter().copied()).enumerate() {
-            let (stop, ready, pool) = (stop.clone(), ready.clone(), pool.clone());
+            let (stop, ready, pool, plan) = (stop.clone(), ready.clone(), pool.clone(), plan.clone());
             let run = move || {
                 let pinned = core.is_none_or(core_affinity::set_for_current);
-                // Made here, so that a worker's own memory is near its CPU and not beside another worker's.
-                let worker = Worker::new(share, &pool);
                 // The receiver waits for every worker, so it is there.
                 let _ = ready.send(if pinned { None } else { core });
                 drop(ready);
                 if pinned {
-                    poll(worker, mode, &stop);
+                    share.poll(&pool, &plan, &stop);
                 }
             };
             let thread = thread::Builder::new().name(format!("vfwire-{at}")).spawn(run);
@@ -82,10 +81,66 @@ impl Drop for Workers {
     }
 }
 
-fn poll(mut worker: Worker, mode: Mode, stop: &AtomicBool) {
-    match mode {
-        Mode::Io => worker.run(&mut Io, stop),
-        Mode::MacSwap => worker.run(&mut MacSwap, stop),
+/// What one worker polls.
+enum Share {
+    Lanes(Vec<JoinedLane>),
+    Hubs(Vec<Hub>),
+}
+
+/// Deals out in turn, see [`worker_of`].
+fn shares(work: Work, workers: usize) -> Vec<Share> {
+    fn deal<T>(all: Vec<T>, workers: usize) -> Vec<Vec<T>> {
+        let mut shares: Vec<Vec<T>> = Vec::new();
+        shares.resize_with(workers, Vec::new);
+        for (at, one) in all.into_iter().enumerate() {
+            shares[worker_of(at, workers)].push(one);
+        }
+        shares
+    }
+    match work {
+        Work::Lanes(lanes) => deal(lanes, workers).into_iter().map(Share::Lanes).collect(),
+        Work::Hubs(hubs) => deal(hubs, workers).into_iter().map(Share::Hubs).collect(),
+    }
+}
+
+impl Share {
+    /// Until told to stop.
+    fn poll(self, pool: &Pool, plan: &Plan, stop: &AtomicBool) {
+        match self {
+            Self::Lanes(lanes) => poll_lanes(lanes, pool, plan, stop),
+            // There is one hub for each worker, see `places`.
+            Self::Hubs(hubs) => hubs.into_iter().for_each(|mut hub| match plan.options.mode {
+                Mode::L3 => poll_hub(&mut hub, plan.l3(), plan, stop),
+                _ => poll_hub(&mut hub, Flood, plan, stop),
+            }),
+        }
+    }
+}
+
+fn poll_hub(hub: &mut Hub, mut switch: impl Switch, plan: &Plan, stop: &AtomicBool) {
+    match plan.options.touch {
+        Some(lines) => hub.run(&mut (Touch::lines(lines.into()), switch), stop),
+        None => hub.run(&mut switch, stop),
+    }
+}
+
+fn poll_lanes(joined: Vec<JoinedLane>, pool: &Pool, plan: &Plan, stop: &AtomicBool) {
+    let stages: Vec<_> = joined.iter().map(|lane| (lane.from, lane.leaves_by)).collect();
+    let each = stages.iter().copied();
+    // Made here, so that a worker's own memory is near its CPU and not beside another worker's.
+    let mut worker = Worker::new(joined.into_iter().map(|joined| joined.lane).collect(), pool);
+    // Each loop is compiled with its stage in it, but for the rarer combinations.
+    match (plan.options.mode, plan.options.touch) {
+        (_, Some(lines)) => {
+            let touch = Touch::lines(lines.into());
+            worker.run_each(&mut each.map(|(from, leaves_by)| (touch, plan.stage(from, leaves_by))).collect::<Vec<_>>(), stop);
+        }
+        (Mode::Io, None) => worker.run(&mut Io, stop),
+        (Mode::MacSwap, None) => worker.run(&mut MacSwap, stop),
+        (Mode::Drop, None) => worker.run(&mut DropAll, stop),
+        (Mode::Mac, None) => worker.run_each(&mut each.map(|(_, leaves_by)| plan.mac(leaves_by)).collect::<Vec<_>>(), stop),
+        (Mode::Echo, None) => worker.run_each(&mut each.map(|(from, _)| plan.echo(from)).collect::<Vec<_>>(), stop),
+        (Mode::L3 | Mode::Flood, None) => unreachable!("these modes have hubs"),
     }
 }
 
@@ -100,8 +155,12 @@ pub(super) fn worker_of(lane: usize, workers: usize) -> usize {
 /// Where the workers poll: as many as are asked for, at least one. In a pod they are pinned, in the order of `pods`.
 pub(super) fn places(options: &Options, pods: Option<&[usize]>) -> Result<Vec<Place>, Failure> {
     let ours: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
-    // Without a port there are two simulated ones.
-    let ports = if options.ports().is_empty() { 2 } else { options.ports().len() };
+    // What can be dealt out: without a port there are two simulated ones; a hub is of all ports.
+    let ports = match options.ports().len() {
+        _ if options.modes.mode.topology() == Topology::Any => 1,
+        0 => 2,
+        ports => ports,
+    };
     let places = place(options.cores(), (&ours, pods), options.workers.map(usize::from), ports).map_err(Failure::usage)?;
     Ok(places.into_iter().map(|id| id.map(|id| CoreId { id })).collect())
 }

@@ -105,7 +105,7 @@ fn frames_that_fit_go_through_at_once() {
     let mut bench = Bench::new(11, usize::MAX);
     assert_eq!([bench.poll(), bench.poll(), bench.poll()], [(8, 8), (3, 3), (0, 0)]);
     assert_eq!(bench.numbers(), (0..11).collect::<Vec<_>>());
-    assert_eq!(bench.lane.reader().read(), LaneStats { frames: 11, polls: 2, dropped: 0 });
+    assert_eq!(bench.lane.reader().read(), LaneStats { frames: 11, polls: 2, dropped: 0, dropped_by_stage: 0 });
     assert_eq!(bench.reclaims.load(Relaxed), 1, "an idle poll takes sent buffers back");
 }
 
@@ -117,7 +117,7 @@ fn what_does_not_fit_is_kept_in_order_and_nothing_is_received_meanwhile() {
     bench.room.store(100, Relaxed);
     assert_eq!([bench.poll(), bench.poll()], [(0, 3), (3, 3)]);
     assert_eq!(bench.numbers(), (0..11).collect::<Vec<_>>());
-    assert_eq!(bench.lane.reader().read(), LaneStats { frames: 11, polls: 2, dropped: 0 });
+    assert_eq!(bench.lane.reader().read(), LaneStats { frames: 11, polls: 2, dropped: 0, dropped_by_stage: 0 });
 }
 
 #[test]
@@ -216,16 +216,47 @@ fn a_worker_allocates_nothing() {
     assert_eq!(made.count_total, 0, "{frames} frames");
 }
 
+/// Two ports of these queues; everything that one receives leaves by the other.
+struct Cross;
+
+impl Switch for Cross {
+    fn switch(&mut self, from: usize, burst: &mut Burst, out: &mut Outputs, cache: &mut BufCache) {
+        // The frame with the number 3 has no way out.
+        out.deal(burst, cache, |frame| (frame.data()[0] != 3).then_some(1 - from));
+    }
+}
+
 #[test]
-fn macs_are_exchanged_and_nothing_else() {
-    let original: Vec<u8> = (0..64).collect();
-    let mut frame = original.clone();
-    swap_macs(&mut frame);
-    assert_eq!(frame[..6], original[6..12]);
-    assert_eq!(frame[6..12], original[..6]);
-    assert_eq!(frame[12..], original[12..]);
-    // Shorter than any frame: left alone.
-    let mut short = [1, 2, 3];
-    swap_macs(&mut short);
-    assert_eq!(short, [1, 2, 3]);
+fn a_hub_sends_where_the_switch_says_and_one_stuck_port_stops_no_other() {
+    let pool = Pool::new(&*vfwire_sim::SimHost::new().dma(), PoolConfig::new(1024)).expect("memory");
+    let left = [300, 40].map(|frames| Arc::new(AtomicUsize::new(frames)));
+    // Port 1 takes nothing.
+    let room = [usize::MAX, 0].map(|room| Arc::new(AtomicUsize::new(room)));
+    let got: [Arc<Mutex<Vec<Vec<u8>>>>; 2] = Default::default();
+    let pair = |port: usize| -> (Box<dyn RxQueue>, Box<dyn TxQueue>) {
+        let source = Source { left: Arc::clone(&left[port]), next: 0 };
+        let sink = Sink { room: Arc::clone(&room[port]), got: Arc::clone(&got[port]), reclaims: Arc::default() };
+        (Box::new(source), Box::new(sink))
+    };
+    let mut hub = Hub::new(vec![pair(0), pair(1)], &pool, 8);
+    let readers = hub.readers();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| hub.run(&mut Cross, &stop));
+        while left.iter().any(|left| left.load(Relaxed) > 0) {
+            std::thread::yield_now();
+        }
+        stop.store(true, Relaxed);
+        running.join().expect("no panic");
+    });
+    let [first, second] = [readers[0].read(), readers[1].read()];
+    assert_eq!((first.frames, second.frames), (300, 40));
+    // Numbers are of a byte, so 3 comes twice among 300.
+    assert_eq!((first.dropped_by_stage, second.dropped_by_stage), (2, 1));
+    assert_eq!((first.dropped, second.dropped), (0, 298), "each on the port that it was to leave by");
+    let sent = got[0].lock().expect("a test").iter().map(|frame| frame[20]).collect::<Vec<_>>();
+    assert_eq!(sent, (0..40).filter(|number| *number != 3).collect::<Vec<_>>());
+    assert!(got[1].lock().expect("a test").is_empty());
+    drop(hub);
+    assert_eq!(pool.free_buffers(), 1024);
 }

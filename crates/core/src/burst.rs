@@ -264,6 +264,60 @@ impl Burst {
         other.drop_front(moved);
     }
 
+    /// Moves each frame to the end of the burst of `out` that `to` names, in order. A frame stays, in order, where `to` names none that is
+    /// there. Where that burst is full, the frame is dropped, and counted in its place of `full`.
+    ///
+    /// # Panics
+    /// Where a burst or the cache is another pool's.
+    #[inline]
+    pub fn deal(
+        &mut self,
+        cache: &mut BufCache,
+        (out, full): (&mut [Burst], &mut [u64]),
+        mut to: impl FnMut(&mut PacketMut<'_>) -> Option<usize>,
+    ) {
+        self.check(cache);
+        for other in &mut *out {
+            if !Arc::ptr_eq(&self.arena, &other.arena) {
+                foreign_pool()
+            }
+            other.neutralise(0);
+        }
+        let (mut kept, len) = (0, self.len);
+        for index in 0..len {
+            let Some(mut frame) = self.get_mut(index) else { break };
+            let port = to(&mut frame);
+            let Some((other, full)) = port.and_then(|port| Some((out.get_mut(port)?, full.get_mut(port)?))) else {
+                self.move_frame(index, kept);
+                kept += 1;
+                continue;
+            };
+            if other.room() == 0 {
+                *full += 1;
+                self.free(index, cache);
+                continue;
+            }
+            let at = other.len;
+            other.frames.buffer[at] = self.frames.buffer[index];
+            other.frames.span[at] = self.frames.span[index];
+            // In a form that all bursts read.
+            other.frames.raw[at] = (self.words.decode)(&self.frames.raw[index]).to_neutral();
+            if self.flags.any() {
+                self.deal_unusual(index, other);
+            }
+            other.len += 1;
+        }
+        self.set_len(kept);
+    }
+
+    /// What a frame that goes to the end of `other` asked for, and that it may be a chain.
+    #[cold]
+    fn deal_unusual(&self, index: usize, other: &mut Burst) {
+        other.frames.asked[other.len] = self.frames.asked[index];
+        other.flags.chains.set(other.flags.chains.get() | self.flags.chains.get());
+        other.flags.offloads.set(other.flags.offloads.get() | self.flags.offloads.get());
+    }
+
     #[inline(always)]
     fn check(&self, cache: &BufCache) {
         if !Arc::ptr_eq(&self.arena, &cache.arena) {

@@ -109,7 +109,7 @@ fn subjects(wanted: &Wanted, root: &Root) -> Result<(Environment, Vec<Subject>),
 
 /// What the defaults take for so many ports, two at most, and one where there is none.
 fn need(environment: &Environment, ports: usize) -> Result<Need, Failure> {
-    let ports = ports.clamp(1, options::PORTS_MAX);
+    let ports = ports.clamp(1, options::PAIR);
     let defaults = options::Options::defaults()?;
     let bytes = ports::need_bytes(&defaults, ports)?;
     let pages = given::pages(environment, bytes);

@@ -36,7 +36,7 @@ fn vf(context: &Context) -> Check {
         }
         return Check::ok(ID, format!("named: {}", granted()));
     }
-    match context.environment.choose(&context.wanted.networks, options::PORTS_MAX) {
+    match context.environment.choose(&context.wanted.networks, options::PAIR) {
         Err(PodError::NoVf) if !context.in_pod() => {
             Check::skipped(ID, "no VF is named: give --port, after `vfwire list`; `vfwire forward` runs a simulated pair here")
         }
@@ -79,7 +79,7 @@ fn network(context: &Context) -> Check {
         let found = problem.to_string();
         return if wanted { Check::failure(ID, found, remedy) } else { Check::warning(ID, found, remedy) };
     }
-    let refused = environment.choose(&context.wanted.networks, options::PORTS_MAX).err().filter(|_| context.wanted.ports.is_empty());
+    let refused = environment.choose(&context.wanted.networks, options::PAIR).err().filter(|_| context.wanted.ports.is_empty());
     match refused {
         Some(error @ (PodError::NoSuchNetwork { .. } | PodError::NoFunction { .. })) => {
             return Check::failure(

@@ -25,7 +25,11 @@ const FLOORS: &[Floor] = &[
     Floor { folder: "crates/sim", imports: &["crates/spec", "crates/core"], tests: &[] },
     Floor { folder: "crates/recorder", imports: &["crates/spec", "crates/core"], tests: &[] },
     Floor { folder: "crates/pod", imports: &[], tests: &[] },
-    Floor { folder: "crates/traffic", imports: &["crates/spec", "crates/core"], tests: &["crates/sim", "drivers/igbvf", "drivers/virtio-net"] },
+    Floor {
+        folder: "crates/traffic",
+        imports: &["crates/spec", "crates/core"],
+        tests: &["crates/sim", "drivers/igbvf", "drivers/virtio-net"],
+    },
     Floor { folder: "crates/pcap", imports: &[], tests: &[] },
     Floor { folder: "crates/measure", imports: &[], tests: &[] },
     Floor { folder: "crates/conformance", imports: &["crates/spec", "crates/core", "crates/sim"], tests: &[] },
