@@ -4,6 +4,7 @@
 //! do; the exit code is 2 for wrong usage and 1 for the rest. Nobody calls `exit` while a port is open: errors travel up to [`run`], and
 //! ports, memory and threads are gone by then.
 
+mod capture;
 mod console;
 mod control;
 mod doctor;
@@ -46,6 +47,7 @@ struct Command {
 #[derive(clap::Subcommand)]
 enum What {
     Forward(Box<options::Options>),
+    Capture(capture::Options),
     List(list::Options),
     Doctor(doctor::Options),
     Inspect(inspect::Options),
@@ -61,6 +63,7 @@ pub(crate) fn run() -> ExitCode {
     set_format(command.log_format);
     let result = match command.what {
         What::Forward(options) => forward::run(*options, begun),
+        What::Capture(options) => capture::run(&options, begun),
         What::List(options) => list::run(&options),
         What::Doctor(options) => return doctor::run(&options).unwrap_or_else(Failure::exit),
         What::Inspect(options) => inspect::run(&options),

@@ -8,10 +8,7 @@ use std::{
     },
     time::{SystemTime, UNIX_EPOCH},
 };
-use vfwire::{
-    BufCache, Burst,
-    forward::Stage,
-};
+use vfwire::{BufCache, Burst, forward::Stage};
 use vfwire_pcap::{Direction, Filter};
 
 /// Bytes of a tap's ring: some ten thousand frames of 64 bytes.

@@ -8,7 +8,10 @@ use std::{
     io,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering::{Acquire, Relaxed}},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed},
+        },
     },
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
