@@ -64,7 +64,10 @@ impl Files {
     /// Takes it, from its start.
     pub(super) fn take(&mut self) -> io::Result<Sink> {
         let mut sink = self.sinks[self.at].1.take().ok_or_else(|| io::Error::other("the file is being written"))?;
-        if let Sink::File(file) = &mut sink {
+        // A pipe or a device has no start.
+        if let Sink::File(file) = &mut sink
+            && self.sinks.len() > 1
+        {
             file.set_len(0)?;
             file.rewind()?;
         }

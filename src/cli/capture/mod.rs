@@ -27,6 +27,7 @@ use std::{
             AtomicU64,
             Ordering::{Relaxed, Release},
         },
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::Instant,
@@ -215,8 +216,14 @@ impl Capture {
         let taps = tapped.iter().map(|Tapped { counts, interfaces, .. }| (counts.clone(), *interfaces)).collect();
         let interfaces = names.iter().map(interface).collect();
         let writer = WriterThread { taps: tapped, files, interfaces, count: count.unwrap_or(u64::MAX), shared: shared.clone() };
-        let thread = thread::Builder::new().name("vfwire-capture".into()).spawn(|| writer.run());
+        let (ready, is_ready) = mpsc::channel();
+        let thread = thread::Builder::new().name("vfwire-capture".into()).spawn(move || {
+            let _ = ready.send(());
+            writer.run();
+        });
         let thread = thread.map_err(|error| Failure::failed(format!("no thread that writes the capture: {error}")))?;
+        // The beginning of a thread makes system calls that the sandbox refuses; it has to be over by then.
+        let _ = is_ready.recv();
         Ok(Some(Self { thread, shared, taps, names, is_alone: *is_alone, is_to_stdout, told: false }))
     }
 
