@@ -47,10 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("clippy", Box::new(clippy)),
         ("tidy", Box::new(tidy::run)),
         ("scripts", Box::new(shell_scripts)),
-        (
-            "workspace",
-            Box::new(|| host::run(host::cargo(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", TEST_THREADS))),
-        ),
+        ("workspace", Box::new(workspace)),
         ("loom", Box::new(|| loom(metadata))),
         ("fuzz", Box::new(fuzz::short)),
         ("library", Box::new(library_alone)),
@@ -95,6 +92,12 @@ fn summarise(outcomes: &[Outcome]) -> Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// tcpdump and tshark judge captures and filters.
+fn workspace() -> Result<()> {
+    host::need(&[Need { what: "tshark", package: "tshark" }, Need { what: "tcpdump", package: "tcpdump" }])?;
+    host::run(host::cargo(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", TEST_THREADS))
 }
 
 fn clippy() -> Result<()> {
