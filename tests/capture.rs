@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{BufRead, Read},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -151,6 +152,7 @@ fn what_cannot_be_is_refused() {
         (&["capture", "--port", "sim:igbvf", "-w", path, "--snap", "0"], 2, "--snap"),
         (&["capture", "--port", "sim:igbvf", "-w", path, "--file-size", "1"], 2, "64KiB or more"),
         (&["capture", "--port", "sim:igbvf", "-w", "-", "--files", "2"], 2, "stdout is no ring"),
+        (&["forward", "--capture", "-"], 2, "would mix with the summary"),
         (&["forward", "--mode", "flood", "--capture", path], 2, "does not know mode flood"),
         (&["forward", "--capture-filter", "ip"], 2, "--capture"),
     ] {
@@ -159,4 +161,31 @@ fn what_cannot_be_is_refused() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         assert!(said.contains(word), "{arguments:?}: {said}");
     }
+}
+
+/// Nobody reads stdout, so that the file cannot be written: the worker goes on, and what has no room in the ring is counted.
+#[test]
+fn who_does_not_read_costs_frames_and_nothing_else() {
+    let path = file("slow.pcapng");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vfwire"));
+    command.args(["capture", "--port", "sim:igbvf", "-w", "-", "--duration", "2s"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command runs");
+    // Until it says that it ends: then nothing more comes from the port.
+    let mut said = String::new();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("the time is over") {
+        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    let mut bytes = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut bytes).unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success(), "{said}");
+    fs::write(&path, &bytes).unwrap();
+    let line = said.lines().find(|line| line.contains(" in: ")).expect("the port's line");
+    let numbers: Vec<usize> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+    let [seen, filtered, lost] = numbers[..] else { panic!("{line}") };
+    let lines = tshark(&path, &["frame.drop_count"]);
+    assert!(lost > 0 && filtered == 0, "{line}");
+    assert_eq!((lines.len(), lines.len()), (seen - lost, captured(&said)), "{line}");
+    assert!(text(&bytes).contains(&format!("{lost} frames of sim:igbvf could not be written")));
 }

@@ -42,7 +42,7 @@ const SNAP_MAX: u32 = 65_535;
 /// What `vfwire forward` takes of captures.
 #[derive(Clone, Args)]
 pub(super) struct CaptureOptions {
-    /// Write the frames that are received and sent to this pcapng file; `-` is stdout. A frame for which there is no room is counted; forwarding never
+    /// Write the frames that are received and sent to this pcapng file. A frame for which there is no room is counted; forwarding never
     /// waits for the disk
     #[arg(id = "capture", long, value_name = "FILE")]
     path: Option<PathBuf>,
@@ -194,6 +194,9 @@ impl Capture {
         let is_to_stdout = path == Path::new("-");
         if is_to_stdout && *files > 1 {
             return Err(Failure::usage("stdout is no ring of files: give a file's name, or no number of files"));
+        }
+        if is_to_stdout && !is_alone {
+            return Err(Failure::usage("--capture - would mix with the summary on stdout: give a file, or use `vfwire capture -w -`"));
         }
         let Work::Lanes(lanes) = work else {
             let mode = options.modes.mode;
