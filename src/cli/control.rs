@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    capture::Capture,
     console::Console,
     flight::FlightFile,
     life::Life,
@@ -92,7 +93,7 @@ pub(super) const TIME_IS_OVER: &str = "the time is over";
 pub(super) fn run(
     (started, watches): (&mut [Started], &mut [Watch]),
     (lanes, workers, places): (&[LaneReader], &Workers, &[Place]),
-    (signals, flight): (&Signals, &mut FlightFile),
+    (signals, flight, capture): (&Signals, &mut FlightFile, &mut Option<Capture>),
     limit: Option<Duration>,
     (life, observers, console): (&mut Life, &mut Observers, &mut Console),
 ) -> Result<&'static str, Failure> {
@@ -102,6 +103,12 @@ pub(super) fn run(
     loop {
         if let Some(signal) = signals.asked() {
             return Ok(signal);
+        }
+        if let Some(capture) = capture {
+            if let Some(why) = capture.is_over()? {
+                return Ok(why);
+            }
+            capture.news().iter().for_each(|news| console.warn(news));
         }
         let urgent = watches.iter().filter_map(Watch::urgent_period).chain(life.urgent_period()).min();
         let period = urgent.unwrap_or(PERIOD);

@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    capture::Capture,
     console::Console,
     control::{self, Signals},
     flight::FlightFile,
@@ -70,8 +71,9 @@ fn forward(
     if options.is_simulated() {
         sandbox.drop_capabilities()?;
     }
-    let Ports { mut started, work, pool } = ports::start(options, plan, host, &mut console)?;
+    let Ports { mut started, mut work, pool } = ports::start(options, plan, host, &mut console)?;
     sandbox.drop_capabilities()?;
+    let mut capture = Capture::start(options, &started, &mut work)?;
     let readers = work.readers();
     let workers = Workers::start(work, &pool, plan, &places)?;
     let polling: Vec<_> = places.iter().flatten().map(|core| core.id).collect();
@@ -86,7 +88,7 @@ fn forward(
     let outcome = control::run(
         ports,
         (&readers, &workers, &places),
-        (&signals, flight),
+        (&signals, flight, &mut capture),
         options.duration.0,
         (&mut *life, &mut observers, &mut console),
     );
@@ -101,6 +103,8 @@ fn forward(
     // From here on nothing is received; what was is sent, or counted.
     let ended = workers.stop();
 
+    let is_capture_alone = capture.as_ref().is_some_and(Capture::is_alone);
+    let captured = capture.map_or(Ok(()), |capture| capture.finish(|line| console.say(line)));
     let taken = Taken { elapsed, life, in_resets, dma_mapped_bytes: host.dma_mapped_bytes() };
     let summary = summed_up.insert(Summary::of(options, &taken, &mut started, &watches, &readers));
     summary::of_workers(&places, &readers).iter().for_each(|line| console.say(line));
@@ -109,11 +113,13 @@ fn forward(
             console.warn(&format!("{}: {error}", port.address()));
         }
     }
-    if options.json {
+    if is_capture_alone {
+        // Its own summary is printed.
+    } else if options.json {
         let json = serde_json::to_string(summary).map_err(|error| Failure::failed(format!("no JSON of the summary: {error}")))?;
         print(json)?;
     } else {
         print(&*summary)?;
     }
-    outcome.and_then(|ended_by| ended.map(|()| ended_by))
+    outcome.and_then(|ended_by| ended.and(captured).map(|()| ended_by))
 }

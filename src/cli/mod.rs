@@ -5,6 +5,7 @@
 //! ports, memory and threads are gone by then.
 
 mod bench;
+mod capture;
 mod console;
 mod control;
 mod doctor;
@@ -52,6 +53,7 @@ struct Command {
 #[derive(clap::Subcommand)]
 enum What {
     Forward(Box<options::Options>),
+    Capture(capture::Options),
     List(list::Options),
     Doctor(doctor::Options),
     Inspect(inspect::Options),
@@ -69,6 +71,7 @@ pub(crate) fn run() -> ExitCode {
     set_format(command.log_format);
     let result = match command.what {
         What::Forward(options) => forward::run(*options, begun),
+        What::Capture(options) => capture::run(&options, begun),
         What::List(options) => list::run(&options),
         What::Doctor(options) => return doctor::run(&options).unwrap_or_else(Failure::exit),
         What::Inspect(options) => inspect::run(&options),

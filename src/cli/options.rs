@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    capture::CaptureOptions,
     given::Wanted,
     modes::{ModeOptions, Topology},
     observe::ObserveOptions,
@@ -82,6 +83,8 @@ pub(crate) struct Options {
     pub(super) termination_log: Option<PathBuf>,
     #[command(flatten)]
     pub(super) observe: ObserveOptions,
+    #[command(flatten)]
+    pub(super) capture: CaptureOptions,
     /// Keep capabilities and system calls that forwarding does not need
     #[arg(long)]
     pub(super) no_sandbox: bool,

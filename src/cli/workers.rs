@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    capture::{Tap, WithTap},
     modes::{Mode, Plan, Topology},
     options::Options,
     ports::{JoinedLane, Work},
@@ -19,7 +20,7 @@ use std::{
 use vfwire::{
     Pool,
     forward::{
-        Hub, Switch, TurnsReader, Worker,
+        Hub, Stage, Switch, TurnsReader, Worker,
         stages::{Drop as DropAll, Flood, Io, MacSwap, Touch},
     },
 };
@@ -122,14 +123,14 @@ fn shares(work: Work, workers: usize) -> Vec<Share> {
 
 /// What one thread polls, ready to begin.
 enum Polled {
-    /// A lane's ports: that which it receives from, and that which it sends by.
-    Lanes(Worker, Vec<(usize, usize)>),
+    /// Of each lane its ports, that which it receives from and that which it sends by, and where it is captured.
+    Lanes(Worker, Vec<(usize, usize)>, Vec<Option<Tap>>),
     Hub(Box<Hub>),
 }
 
 impl Polled {
     fn new(share: Share, pool: &Pool) -> Self {
-        let joined = match share {
+        let mut joined = match share {
             Share::Lanes(joined) => joined,
             // There is one hub for each worker, see `places`.
             Share::Hubs(hubs) => match hubs.into_iter().next() {
@@ -138,13 +139,14 @@ impl Polled {
             },
         };
         let ends = joined.iter().map(|lane| (lane.from, lane.leaves_by)).collect();
-        Self::Lanes(Worker::new(joined.into_iter().map(|joined| joined.lane).collect(), pool), ends)
+        let taps = joined.iter_mut().map(|lane| lane.tap.take()).collect();
+        Self::Lanes(Worker::new(joined.into_iter().map(|joined| joined.lane).collect(), pool), ends, taps)
     }
 
     /// Its heartbeat.
     fn turns(&self) -> TurnsReader {
         match self {
-            Self::Lanes(worker, _) => worker.turns(),
+            Self::Lanes(worker, ..) => worker.turns(),
             Self::Hub(hub) => hub.turns(),
         }
     }
@@ -152,7 +154,7 @@ impl Polled {
     /// Until told to stop.
     fn poll(self, plan: &Plan, stop: &AtomicBool) {
         match self {
-            Self::Lanes(worker, ends) => poll_lanes(worker, &ends, plan, stop),
+            Self::Lanes(worker, ends, taps) => poll_lanes(worker, &ends, taps, plan, stop),
             Self::Hub(mut hub) => match plan.options.mode {
                 Mode::L3 => poll_hub(&mut hub, plan.l3(), plan, stop),
                 _ => poll_hub(&mut hub, Flood, plan, stop),
@@ -168,8 +170,16 @@ fn poll_hub(hub: &mut Hub, mut switch: impl Switch, plan: &Plan, stop: &AtomicBo
     }
 }
 
-fn poll_lanes(mut worker: Worker, ends: &[(usize, usize)], plan: &Plan, stop: &AtomicBool) {
+fn poll_lanes(mut worker: Worker, ends: &[(usize, usize)], taps: Vec<Option<Tap>>, plan: &Plan, stop: &AtomicBool) {
     let each = ends.iter().copied();
+    if taps.iter().any(Option::is_some) {
+        let stage = |(from, leaves_by)| match plan.options.touch {
+            Some(lines) => Box::new((Touch::lines(lines.into()), plan.stage(from, leaves_by))) as Box<dyn Stage>,
+            None => plan.stage(from, leaves_by),
+        };
+        let mut tapped: Vec<_> = taps.into_iter().zip(each).map(|(tap, of)| WithTap { tap, stage: stage(of) }).collect();
+        return worker.run_each(&mut tapped, stop);
+    }
     // Each loop is compiled with its stage in it, but for the rarer combinations.
     match (plan.options.mode, plan.options.touch) {
         (_, Some(lines)) => {

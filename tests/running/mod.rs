@@ -1,5 +1,7 @@
 //! The command as a process that runs: signals, what it says, how it ends.
 
+#![allow(dead_code, reason = "each test binary uses what it needs of it")]
+
 use serde_json::Value;
 use std::{
     fs,

@@ -26,9 +26,11 @@ const SHORT_SECONDS: u64 = 30;
 const SHORT_RUNS: &[(&str, u64)] = &[
     ("address", 50_000),
     ("decode", 200_000),
+    ("filter", 50_000),
     ("frame", 15_000),
     ("igbvf", 2_500),
     ("ixgbevf", 2_500),
+    ("pcap", 50_000),
     ("pod", 5_000),
     ("recording", 20_000),
     ("virtio-net", 2_500),

@@ -17,7 +17,12 @@ use crate::{aarch64, faults, fuzz, image, report, sanitize, tidy};
 const TEST_THREADS: &str = "8";
 
 /// Programs of others that tests hold vfwire against.
-const JUDGES: [Need; 2] = [Need { what: "promtool", package: "prometheus" }, Need { what: "tmux", package: "tmux" }];
+const JUDGES: [Need; 4] = [
+    Need { what: "promtool", package: "prometheus" },
+    Need { what: "tmux", package: "tmux" },
+    Need { what: "tshark", package: "tshark" },
+    Need { what: "tcpdump", package: "tcpdump" },
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -50,13 +55,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         ("clippy", Box::new(clippy)),
         ("tidy", Box::new(tidy::run)),
         ("scripts", Box::new(shell_scripts)),
-        (
-            "workspace",
-            Box::new(|| {
-                host::need(&JUDGES)?;
-                host::run(host::cargo(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", TEST_THREADS))
-            }),
-        ),
+        ("workspace", Box::new(workspace)),
         ("loom", Box::new(|| loom(metadata))),
         ("fuzz", Box::new(fuzz::short)),
         ("library", Box::new(library_alone)),
@@ -102,6 +101,11 @@ fn summarise(outcomes: &[Outcome]) -> Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+fn workspace() -> Result<()> {
+    host::need(&JUDGES)?;
+    host::run(host::cargo(["test", "--workspace", "--no-fail-fast"]).env("RUST_TEST_THREADS", TEST_THREADS))
 }
 
 fn clippy() -> Result<()> {
