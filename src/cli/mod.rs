@@ -9,6 +9,7 @@ mod control;
 mod doctor;
 mod flight;
 mod forward;
+mod generate;
 mod given;
 mod inspect;
 mod life;
@@ -46,6 +47,7 @@ struct Command {
 #[derive(clap::Subcommand)]
 enum What {
     Forward(Box<options::Options>),
+    Generate(Box<generate::Options>),
     List(list::Options),
     Doctor(doctor::Options),
     Inspect(inspect::Options),
@@ -61,6 +63,7 @@ pub(crate) fn run() -> ExitCode {
     set_format(command.log_format);
     let result = match command.what {
         What::Forward(options) => forward::run(*options, begun),
+        What::Generate(options) => generate::run(*options),
         What::List(options) => list::run(&options),
         What::Doctor(options) => return doctor::run(&options).unwrap_or_else(Failure::exit),
         What::Inspect(options) => inspect::run(&options),
