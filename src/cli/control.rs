@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    capture::Capture,
     console::Console,
     flight::FlightFile,
     life::Life,
@@ -67,7 +68,7 @@ pub(super) fn run(
     (started, watches): (&mut [Started], &mut [Watch]),
     lanes: &[LaneReader],
     workers: &Workers,
-    (signals, flight): (&Signals, &mut FlightFile),
+    (signals, flight, capture): (&Signals, &mut FlightFile, &mut Option<Capture>),
     limit: Option<Duration>,
     (life, console): (&mut Life, &mut Console),
 ) -> Result<&'static str, Failure> {
@@ -77,6 +78,12 @@ pub(super) fn run(
     loop {
         if let Some(signal) = signals.asked() {
             return Ok(signal);
+        }
+        if let Some(capture) = capture {
+            if let Some(why) = capture.is_over()? {
+                return Ok(why);
+            }
+            capture.news().iter().for_each(|news| console.warn(news));
         }
         let urgent = watches.iter().filter_map(Watch::urgent_period).chain(life.urgent_period()).min();
         let period = urgent.unwrap_or(PERIOD);

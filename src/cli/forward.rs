@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    capture::Capture,
     console::Console,
     control::{self, Signals},
     flight::FlightFile,
@@ -69,8 +70,9 @@ fn forward(
     if options.is_simulated() {
         sandbox.drop_capabilities()?;
     }
-    let Ports { mut started, work, pool } = ports::start(options, plan, host, &mut console)?;
+    let Ports { mut started, mut work, pool } = ports::start(options, plan, host, &mut console)?;
     sandbox.drop_capabilities()?;
+    let mut capture = Capture::start(options, &started, &mut work)?;
     let readers = work.readers();
     let workers = Workers::start(work, &pool, plan, &places)?;
     sandbox.close()?;
@@ -79,7 +81,7 @@ fn forward(
     let in_resets = host.resetting();
     let mut watches: Vec<_> = started.iter().map(|_| Watch::new(options.json)).collect();
     let ports = (&mut started[..], &mut watches[..]);
-    let outcome = control::run(ports, &readers, &workers, (&signals, flight), options.duration.0, (&mut *life, &mut console));
+    let outcome = control::run(ports, &readers, &workers, (&signals, flight, &mut capture), options.duration.0, (&mut *life, &mut console));
     let elapsed = start.elapsed();
     let why = match &outcome {
         Ok(why) => why,
@@ -89,6 +91,8 @@ fn forward(
     // From here on nothing is received; what was is sent, or counted.
     let ended = workers.stop();
 
+    let is_capture_alone = capture.as_ref().is_some_and(Capture::is_alone);
+    let captured = capture.map_or(Ok(()), |capture| capture.finish(|line| console.say(line)));
     let taken = Taken { elapsed, life, in_resets, dma_mapped_bytes: host.dma_mapped_bytes() };
     let summary = summed_up.insert(Summary::of(options, &taken, &mut started, &watches, &readers));
     summary::of_workers(&places, &readers).iter().for_each(|line| console.say(line));
@@ -97,11 +101,13 @@ fn forward(
             console.warn(&format!("{}: {error}", port.address()));
         }
     }
-    if options.json {
+    if is_capture_alone {
+        // Its own summary is printed.
+    } else if options.json {
         let json = serde_json::to_string(summary).map_err(|error| Failure::failed(format!("no JSON of the summary: {error}")))?;
         print(json)?;
     } else {
         print(&*summary)?;
     }
-    outcome.and_then(|ended_by| ended.map(|()| ended_by))
+    outcome.and_then(|ended_by| ended.and(captured).map(|()| ended_by))
 }

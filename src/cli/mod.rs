@@ -4,6 +4,7 @@
 //! do; the exit code is 2 for wrong usage and 1 for the rest. Nobody calls `exit` while a port is open: errors travel up to [`run`], and
 //! ports, memory and threads are gone by then.
 
+mod capture;
 mod console;
 mod control;
 mod doctor;
@@ -47,7 +48,11 @@ struct Command {
 #[derive(clap::Subcommand)]
 enum What {
     Forward(Box<options::Options>),
+<<<<<<< HEAD
     Generate(Box<generate::Options>),
+=======
+    Capture(capture::Options),
+>>>>>>> cap
     List(list::Options),
     Doctor(doctor::Options),
     Inspect(inspect::Options),
@@ -63,7 +68,11 @@ pub(crate) fn run() -> ExitCode {
     set_format(command.log_format);
     let result = match command.what {
         What::Forward(options) => forward::run(*options, begun),
+<<<<<<< HEAD
         What::Generate(options) => generate::run(*options),
+=======
+        What::Capture(options) => capture::run(&options, begun),
+>>>>>>> cap
         What::List(options) => list::run(&options),
         What::Doctor(options) => return doctor::run(&options).unwrap_or_else(Failure::exit),
         What::Inspect(options) => inspect::run(&options),

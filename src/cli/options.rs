@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    capture::CaptureOptions,
     given::Wanted,
     modes::{ModeOptions, Topology},
 };
@@ -79,6 +80,8 @@ pub(crate) struct Options {
     /// Write how it ended, as a JSON object, to this file, which must exist [default: /dev/termination-log, where it exists]
     #[arg(long, value_name = "FILE")]
     pub(super) termination_log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) capture: CaptureOptions,
     /// Keep capabilities and system calls that forwarding does not need
     #[arg(long)]
     pub(super) no_sandbox: bool,

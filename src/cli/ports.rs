@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    capture::Tap,
     console::Console,
     modes::{Plan, Topology},
     options::Options,
@@ -55,6 +56,8 @@ pub(super) struct JoinedLane {
     pub(super) lane: Lane,
     pub(super) from: usize,
     pub(super) leaves_by: usize,
+    /// Where its frames are captured.
+    pub(super) tap: Option<Tap>,
 }
 
 impl Work {
@@ -137,7 +140,12 @@ fn join(topology: Topology, (rx, tx): (Rings<dyn RxQueue>, Rings<dyn TxQueue>), 
     for (from, rx) in rx.into_iter().enumerate() {
         let leaves_by = topology.leaves_by(from, ports);
         let tx = tx.get_mut(leaves_by).and_then(Option::take).unwrap_or_default();
-        lanes.extend(rx.into_iter().zip(tx).map(|(rx, tx)| JoinedLane { lane: Lane::new(rx, tx, pool, burst), from, leaves_by }));
+        lanes.extend(rx.into_iter().zip(tx).map(|(rx, tx)| JoinedLane {
+            lane: Lane::new(rx, tx, pool, burst),
+            from,
+            leaves_by,
+            tap: None,
+        }));
     }
     Work::Lanes(lanes)
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    capture::WithTap,
     modes::{Mode, Plan, Topology},
     options::Options,
     ports::{JoinedLane, Work},
@@ -19,7 +20,7 @@ use std::{
 use vfwire::{
     Pool,
     forward::{
-        Hub, Switch, Worker,
+        Hub, Stage, Switch, Worker,
         stages::{Drop as DropAll, Flood, Io, MacSwap, Touch},
     },
 };
@@ -124,11 +125,20 @@ fn poll_hub(hub: &mut Hub, mut switch: impl Switch, plan: &Plan, stop: &AtomicBo
     }
 }
 
-fn poll_lanes(joined: Vec<JoinedLane>, pool: &Pool, plan: &Plan, stop: &AtomicBool) {
+fn poll_lanes(mut joined: Vec<JoinedLane>, pool: &Pool, plan: &Plan, stop: &AtomicBool) {
     let stages: Vec<_> = joined.iter().map(|lane| (lane.from, lane.leaves_by)).collect();
     let each = stages.iter().copied();
+    let taps: Vec<_> = joined.iter_mut().map(|lane| lane.tap.take()).collect();
     // Made here, so that a worker's own memory is near its CPU and not beside another worker's.
     let mut worker = Worker::new(joined.into_iter().map(|joined| joined.lane).collect(), pool);
+    if taps.iter().any(Option::is_some) {
+        let stage = |(from, leaves_by)| match plan.options.touch {
+            Some(lines) => Box::new((Touch::lines(lines.into()), plan.stage(from, leaves_by))) as Box<dyn Stage>,
+            None => plan.stage(from, leaves_by),
+        };
+        let mut tapped: Vec<_> = taps.into_iter().zip(each).map(|(tap, of)| WithTap { tap, stage: stage(of) }).collect();
+        return worker.run_each(&mut tapped, stop);
+    }
     // Each loop is compiled with its stage in it, but for the rarer combinations.
     match (plan.options.mode, plan.options.touch) {
         (_, Some(lines)) => {

@@ -1,0 +1,298 @@
+//! `vfwire capture`, and `vfwire forward --capture`: frames into pcapng files, without holding up whoever polls.
+//!
+//! A worker copies what passes the filter into a ring ([`tap`]); a thread of its own empties the rings into a file ([`writer`]). Nothing that
+//! the disk does reaches the worker: a full ring costs the frame, which is counted by port and direction and told of in the file.
+
+mod file;
+mod tap;
+mod writer;
+
+pub(super) use tap::{Tap, WithTap};
+
+use super::{
+    Failure, forward,
+    modes::Topology,
+    options::Options as Forwarding,
+    ports::{Started, Work},
+    print,
+};
+use clap::{Args, Parser};
+use file::Files;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, PoisonError,
+        atomic::{
+            AtomicU64,
+            Ordering::{Relaxed, Release},
+        },
+    },
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+use tap::Tapped;
+use vfwire_pcap::{Filter, Interface};
+use writer::{Shared, WriterThread};
+
+/// Most bytes that are kept of a frame: all of it.
+const SNAP_MAX: u32 = 65_535;
+
+/// What `vfwire forward` takes of captures.
+#[derive(Clone, Args)]
+pub(super) struct CaptureOptions {
+    /// Write the frames that are received and sent to this pcapng file; `-` is stdout. A frame for which there is no room is counted; forwarding never
+    /// waits for the disk
+    #[arg(id = "capture", long, value_name = "FILE")]
+    path: Option<PathBuf>,
+    /// Capture only these frames, in the syntax of pcap-filter(7), with numbers instead of names: `udp port 53`
+    #[arg(id = "capture-filter", long, value_name = "EXPRESSION", requires = "capture", value_parser = parse_filter)]
+    filter: Option<TextFilter>,
+    /// Capture at most so many bytes of each frame
+    #[arg(id = "capture-snap", long, value_name = "BYTES", default_value_t = SNAP_MAX, value_parser = clap::value_parser!(u32).range(1..=i64::from(SNAP_MAX)))]
+    snap: u32,
+    /// Capture into a ring of so many files, the oldest being written again: FILE_00.pcapng, FILE_01.pcapng, …
+    #[arg(id = "capture-files", long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    files: u16,
+    /// How large a file of a ring becomes: 64MiB, 1GiB, 500000
+    #[arg(id = "capture-file-size", long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
+    file_size: u64,
+    /// End once so many frames are captured
+    #[arg(id = "capture-count", long, value_name = "N", requires = "capture", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Nothing but capturing was asked for.
+    #[arg(skip)]
+    pub(super) is_alone: bool,
+}
+
+/// Capture frames: receive, write to a pcapng file, drop
+///
+/// The file has nanoseconds, the port's address as the interface's name, and each frame's direction. A frame that could not be written is counted,
+/// and the file says so. `-w -` writes to stdout: `vfwire capture -w - | tshark -r -`.
+#[derive(clap::Args)]
+pub(super) struct Options {
+    /// PCI address of a VF that is bound to vfio-pci, or a simulated one, such as sim:igbvf [default: the VF that this pod was granted]
+    #[arg(long, value_name = "ADDRESS")]
+    port: Option<String>,
+    /// The pcapng file; `-` is stdout
+    #[arg(short = 'w', long = "write", value_name = "FILE")]
+    path: PathBuf,
+    /// Only these frames, in the syntax of pcap-filter(7), with numbers instead of names: `udp port 53`
+    #[arg(long, value_name = "EXPRESSION")]
+    filter: Option<String>,
+    /// At most so many bytes of each frame
+    #[arg(long, value_name = "BYTES")]
+    snap: Option<String>,
+    /// End once so many frames are captured
+    #[arg(long, value_name = "N")]
+    count: Option<String>,
+    /// How long to run: 500ms, 10s, 2m, 1h or forever
+    #[arg(long, value_name = "TIME", default_value = "forever")]
+    duration: String,
+    /// A ring of so many files, the oldest being written again: FILE_00.pcapng, FILE_01.pcapng, …
+    #[arg(long, value_name = "N")]
+    files: Option<String>,
+    /// How large a file of a ring becomes [default: 64MiB]
+    #[arg(long, value_name = "SIZE")]
+    file_size: Option<String>,
+    /// Receive the frames of all stations, where the PF grants it
+    #[arg(long)]
+    promiscuous: bool,
+    /// DMA memory on normal pages: nothing to reserve on the host, but slower
+    #[arg(long)]
+    no_hugepages: bool,
+    /// Keep capabilities and system calls that capturing does not need
+    #[arg(long)]
+    no_sandbox: bool,
+}
+
+#[derive(Parser)]
+struct Asked {
+    #[command(flatten)]
+    forwarding: Forwarding,
+}
+
+/// A capture is a forwarder of mode drop, with a tap.
+pub(super) fn run(options: &Options, begun: Instant) -> Result<(), Failure> {
+    let mut words: Vec<OsString> = ["capture", "--mode", "drop", "--capture"].map(Into::into).to_vec();
+    words.push(options.path.clone().into());
+    let texts = [
+        ("--port", &options.port),
+        ("--capture-filter", &options.filter),
+        ("--capture-snap", &options.snap),
+        ("--capture-count", &options.count),
+        ("--capture-files", &options.files),
+        ("--capture-file-size", &options.file_size),
+        ("--duration", &Some(options.duration.clone())),
+    ];
+    for (option, value) in texts {
+        words.extend(value.iter().map(|value| format!("{option}={value}").into()));
+    }
+    let flags = [("--promiscuous", options.promiscuous), ("--no-hugepages", options.no_hugepages), ("--no-sandbox", options.no_sandbox)];
+    words.extend(flags.iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| (*flag).into()));
+    let asked = Asked::try_parse_from(words).map_err(|error| {
+        let text = error.to_string().replace("--capture-", "--");
+        Failure::usage(text.trim_start_matches("error: ").split("\n\nUsage").next().unwrap_or_default().trim_end())
+    })?;
+    let mut forwarding = asked.forwarding;
+    forwarding.capture.is_alone = true;
+    forward::run(forwarding, begun)
+}
+
+#[derive(Clone)]
+struct TextFilter {
+    text: String,
+    filter: Arc<Filter>,
+}
+
+fn parse_filter(text: &str) -> Result<TextFilter, String> {
+    let filter = Filter::new(text).map_err(|error| error.to_string())?;
+    Ok(TextFilter { text: text.to_owned(), filter: Arc::new(filter) })
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let unit = match &text[digits..] {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err("expected a size such as 64MiB, 1GiB or a number of bytes".into()),
+    };
+    let size = text[..digits].parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    // Room for the header, and for what is written at once.
+    size.filter(|size| *size >= 1 << 16).ok_or_else(|| "expected a size of 64KiB or more, such as 64MiB".into())
+}
+
+/// A capture that runs.
+pub(super) struct Capture {
+    thread: JoinHandle<()>,
+    shared: Arc<Shared>,
+    taps: Vec<(Arc<[tap::Counts; 2]>, [usize; 2])>,
+    names: Vec<String>,
+    is_alone: bool,
+    is_to_stdout: bool,
+    told: bool,
+}
+
+/// What was captured on a port, in one direction.
+struct Line {
+    name: String,
+    direction: &'static str,
+    seen: u64,
+    accepted: u64,
+    lost: u64,
+}
+
+impl Capture {
+    /// Opens the files, puts a tap into every lane, and starts the thread that writes. None where no capture was asked for.
+    pub(super) fn start(options: &Forwarding, started: &[Started], work: &mut Work) -> Result<Option<Self>, Failure> {
+        let CaptureOptions { path: Some(path), filter, snap, files, file_size, count, is_alone, .. } = &options.capture else {
+            return Ok(None);
+        };
+        let is_to_stdout = path == Path::new("-");
+        if is_to_stdout && *files > 1 {
+            return Err(Failure::usage("stdout is no ring of files: give a file's name, or no number of files"));
+        }
+        let Work::Lanes(lanes) = work else {
+            let mode = options.modes.mode;
+            debug_assert!(mode.topology() == Topology::Any);
+            return Err(Failure::usage(format!("--capture does not know mode {}: it takes io, mac-swap, mac, drop and echo", mode.name())));
+        };
+        let names: Vec<String> = started.iter().map(|port| port.address().to_owned()).collect();
+        let interface =
+            |name: &String| Interface { name: name.clone(), snap_len: *snap, filter: filter.as_ref().map(|filter| filter.text.clone()) };
+        let files = Files::open(path, *files, *file_size)?;
+        let mut tapped = Vec::new();
+        for lane in lanes {
+            let filter = filter.as_ref().map(|filter| filter.filter.clone());
+            let (tap, end) = Tap::new(filter, *snap as usize, [lane.from, lane.leaves_by]);
+            lane.tap = Some(tap);
+            tapped.push(end);
+        }
+        let counters = || names.iter().map(|_| AtomicU64::new(0)).collect();
+        let shared = Arc::new(Shared { written: counters(), not_written: counters(), ..Shared::default() });
+        let taps = tapped.iter().map(|Tapped { counts, interfaces, .. }| (counts.clone(), *interfaces)).collect();
+        let interfaces = names.iter().map(interface).collect();
+        let writer = WriterThread { taps: tapped, files, interfaces, count: count.unwrap_or(u64::MAX), shared: shared.clone() };
+        let thread = thread::Builder::new().name("vfwire-capture".into()).spawn(|| writer.run());
+        let thread = thread.map_err(|error| Failure::failed(format!("no thread that writes the capture: {error}")))?;
+        Ok(Some(Self { thread, shared, taps, names, is_alone: *is_alone, is_to_stdout, told: false }))
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why the command ends because of the capture: all that was asked for is written, or, of a command that only captures, nothing can be.
+    ///
+    /// # Errors
+    /// Where it cannot be written and nothing else was asked for.
+    pub(super) fn is_over(&self) -> Result<Option<&'static str>, Failure> {
+        match self.failure() {
+            Some(failure) if self.is_alone => Err(Failure::failed(failure)),
+            _ => Ok(self.shared.is_complete.load(Relaxed).then_some("as many frames as asked for are captured")),
+        }
+    }
+
+    /// What somebody should know now, once.
+    pub(super) fn news(&mut self) -> Option<String> {
+        if self.told || self.is_alone {
+            return None;
+        }
+        let failure = self.failure();
+        self.told = failure.is_some();
+        failure
+    }
+
+    /// Whether the summary of what was captured takes the place of the forwarder's.
+    pub(super) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
+    /// Writes what is left, once the workers have ended, and sums up.
+    pub(super) fn finish(self, say: impl FnMut(&str)) -> Result<(), Failure> {
+        self.shared.is_ending.store(true, Release);
+        let Self { thread, shared, taps, names, is_alone, is_to_stdout, .. } = self;
+        if thread.join().is_err() {
+            return Err(Failure::failed(
+                "the thread that writes the capture ended in a panic, which is a fault of vfwire: please report it",
+            ));
+        }
+        let mut lines = Vec::new();
+        for (number, name) in names.iter().enumerate() {
+            for (at, direction) in ["in", "out"].into_iter().enumerate() {
+                let of = taps.iter().filter(|(_, interfaces)| interfaces[at] == number).map(|(counts, _)| &counts[at]);
+                let mut line = Line { name: name.clone(), direction, seen: 0, accepted: 0, lost: 0 };
+                for counts in of {
+                    line.seen += counts.seen.load(Relaxed);
+                    line.accepted += counts.accepted.load(Relaxed);
+                    line.lost += counts.lost.load(Relaxed);
+                }
+                lines.push(line);
+            }
+        }
+        let sum = |counters: &[AtomicU64]| counters.iter().map(|counter| counter.load(Relaxed)).sum::<u64>();
+        let mut text = format!("captured {} frames", sum(&shared.written));
+        let rest = sum(&shared.not_written);
+        if rest > 0 {
+            text.push_str(&format!(", {rest} not written because the file could not be"));
+        }
+        for Line { name, direction, seen, accepted, lost } in lines.iter().filter(|line| line.seen > 0) {
+            let filtered = seen - accepted;
+            text.push_str(&format!(
+                "\n{name} {direction}: {seen} frames, {filtered} filtered out, {lost} not written because the disk was too slow"
+            ));
+        }
+        let failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if is_alone && !is_to_stdout {
+            print(&text)?;
+        } else {
+            text.lines().for_each(say);
+        }
+        match failure {
+            Some(failure) if is_alone => Err(Failure::failed(failure)),
+            _ => Ok(()),
+        }
+    }
+}
