@@ -48,11 +48,8 @@ struct Command {
 #[derive(clap::Subcommand)]
 enum What {
     Forward(Box<options::Options>),
-<<<<<<< HEAD
     Generate(Box<generate::Options>),
-=======
     Capture(capture::Options),
->>>>>>> cap
     List(list::Options),
     Doctor(doctor::Options),
     Inspect(inspect::Options),
@@ -68,11 +65,8 @@ pub(crate) fn run() -> ExitCode {
     set_format(command.log_format);
     let result = match command.what {
         What::Forward(options) => forward::run(*options, begun),
-<<<<<<< HEAD
         What::Generate(options) => generate::run(*options),
-=======
         What::Capture(options) => capture::run(&options, begun),
->>>>>>> cap
         What::List(options) => list::run(&options),
         What::Doctor(options) => return doctor::run(&options).unwrap_or_else(Failure::exit),
         What::Inspect(options) => inspect::run(&options),

@@ -135,7 +135,10 @@ pub fn replay(
         }
         let had = sending.len();
         let bytes: usize = sending.iter_mut().map(|frame| frame.len() + ETH_FCS_BYTES).sum();
-        let sent = if had == 0 { tx.reclaim(&mut cache).min(0) } else { tx.tx_burst(&mut cache, &mut sending) };
+        if had == 0 {
+            tx.reclaim(&mut cache);
+        }
+        let sent = tx.tx_burst(&mut cache, &mut sending);
         let left: usize = sending.iter_mut().map(|frame| frame.len() + ETH_FCS_BYTES).sum();
         outcome.refused_frames += (had - sending.len()).saturating_sub(sent) as u64;
         if sent != 0 {

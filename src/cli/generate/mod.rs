@@ -1,6 +1,7 @@
 //! `vfwire generate`: opens the ports, sends test frames in a thread, looks after the ports meanwhile, and sums up.
 
 mod options;
+mod recording;
 mod summary;
 
 use super::{Failure, console::Console, control::Signals, given::Given, print, sandbox::Sandbox};
@@ -17,7 +18,9 @@ use std::{
 use summary::Summary;
 use vfwire::{Address, DynPort, Host, HugepageChoice, Intent, Pool, PoolConfig, Port, PortConfig, PortEvent};
 use vfwire_pod::Root;
-use vfwire_traffic::{Direction, DirectionReader, Outcome, Rate, SystemClock, Tester, TrafficError, Trial, Until};
+use vfwire_traffic::{
+    Direction, DirectionReader, Outcome, Rate, Recording, Replay, SystemClock, Tester, TrafficError, Trial, Until, replay,
+};
 
 pub(super) use options::Options;
 
@@ -53,6 +56,8 @@ fn generate(options: &Options, given: &Given, sandbox: Sandbox) -> Result<(), Fa
     let pages = if options.no_hugepages { HugepageChoice::None } else { given.pages(u64::from(BUFFERS) * PORTS_MAX as u64 * 2176) };
     let mut host = Host::with_pages(pages);
     given.tell(&mut host)?;
+    let loaded = options.replay.as_deref().map(|path| recording::load(path, options.mtu, &mut console)).transpose()?;
+    let complete = loaded.as_ref().is_none_or(|loaded| loaded.complete);
     let Opened { mut ports, names, directions, pool } = open(options, &mut host, &mut console)?;
     sandbox.drop_capabilities()?;
     let flows: Vec<_> = directions.iter().map(|direction| direction.stream.flows().to_vec()).collect();
@@ -61,7 +66,18 @@ fn generate(options: &Options, given: &Given, sandbox: Sandbox) -> Result<(), Fa
     let stop = Arc::new(AtomicBool::new(false));
     let core = options.core.or_else(|| given.cpu_order().and_then(|cpus| cpus.first().copied()));
     let trial = Trial { rate: options.rate, until: Until::After(options.time()), drain: options.drain.0.unwrap_or(LINK_LIMIT) };
-    let sender = Sender::start(tester, trial, core, stop.clone())?;
+    let stopped = stop.clone();
+    let work: Box<dyn FnOnce() -> Outcomes + Send> = match loaded {
+        None => Box::new(move || {
+            let mut tester = tester;
+            tester.trial(&trial, &stopped)
+        }),
+        Some(loaded) => {
+            let how = Replay { speed: options.replay_speed.0, loops: options.loops, limit: options.time(), drain: trial.drain };
+            Box::new(move || Ok(again(tester, &loaded.recording, &how, (&pool, &stopped))))
+        }
+    };
+    let sender = Sender::start(work, core)?;
     sandbox.close()?;
     sender.go();
     let ended = look_after(&mut ports, &readers, &sender, (&signals, &stop), &mut console);
@@ -76,10 +92,10 @@ fn generate(options: &Options, given: &Given, sandbox: Sandbox) -> Result<(), Fa
     let summary = Summary {
         version: env!("CARGO_PKG_VERSION"),
         simulated,
-        partial: outcomes.iter().any(|outcome| outcome.stopped) || ended.is_err(),
+        partial: !complete || outcomes.iter().any(|outcome| outcome.stopped) || ended.is_err(),
         ended_by: why,
-        rate: options.rate.to_string(),
-        sizes: options.sizes().to_string(),
+        rate: options.replay.as_ref().map_or_else(|| options.rate.to_string(), |path| format!("replay of {}", path.display())),
+        sizes: options.replay.as_ref().map_or_else(|| options.sizes().to_string(), |_| "recorded".to_owned()),
         longest_gap_us: outcomes.iter().map(|outcome| outcome.longest_gap_ns).max().unwrap_or(0) as f64 / 1e3,
         directions: directions.map(|((outcome, names), flows)| summary::Direction::of(names, flows, outcome)).collect(),
     };
@@ -110,7 +126,7 @@ fn open(options: &Options, host: &mut Host, console: &mut Console) -> Result<Ope
     let addresses = if addresses.is_empty() { vec![SIMULATED.to_owned(); 2] } else { addresses };
     let mut ports = addresses.iter().map(|address| host.open(address)).collect::<Result<Vec<_>, _>>()?;
     let count = u32::try_from(ports.len()).unwrap_or(1);
-    let buffers = PoolConfig { data_bytes: options.longest_host_bytes().max(2048), ..PoolConfig::new(BUFFERS * count) };
+    let buffers = PoolConfig { data_bytes: options.longest_host_bytes().max(u32::from(options.mtu) + 18).max(2048), ..PoolConfig::new(BUFFERS * count) };
     let pool = host.pool(buffers)?;
     if let Some(note) = host.memory_note() {
         console.warn(note);
@@ -133,7 +149,8 @@ fn open(options: &Options, host: &mut Host, console: &mut Console) -> Result<Ope
     // Back to itself, or each to the other.
     rx.rotate_left(ports.len() / 2);
     let (mut directions, mut names) = (Vec::new(), Vec::new());
-    for (from, (tx, rx)) in tx.into_iter().zip(rx).enumerate().take(if options.one_way { 1 } else { PORTS_MAX }) {
+    for (from, (tx, rx)) in tx.into_iter().zip(rx).enumerate().take(if options.one_way || options.replay.is_some() { 1 } else { PORTS_MAX })
+    {
         let to = (from + ports.len() / 2) % ports.len();
         let line = line_bits_per_s(&ports[from], options.wanted.ports.get(from));
         check_rate(options, &ports[from], line)?;
@@ -182,6 +199,15 @@ fn check_rate(options: &Options, port: &DynPort, line: Option<u64>) -> Result<()
     }
 }
 
+/// Sends a recording in the only direction there is.
+fn again(tester: Tester<SystemClock>, recording: &Recording, how: &Replay, (pool, stop): (&Pool, &AtomicBool)) -> Vec<Outcome> {
+    let outcomes = tester.into_directions().into_iter().filter_map(|mut direction| {
+        let rx = direction.rx.as_mut()?;
+        Some(replay((&mut *direction.tx, &mut **rx), recording, how, (pool, &mut SystemClock::new(), stop)))
+    });
+    outcomes.collect()
+}
+
 /// The thread that sends and receives.
 struct Sender {
     begin: mpsc::Sender<()>,
@@ -190,12 +216,12 @@ struct Sender {
 
 impl Sender {
     /// It runs, and waits, when this returns.
-    fn start(mut tester: Tester<SystemClock>, trial: Trial, core: Option<usize>, stop: Arc<AtomicBool>) -> Result<Self, Failure> {
+    fn start(work: Box<dyn FnOnce() -> Outcomes + Send>, core: Option<usize>) -> Result<Self, Failure> {
         let ((begin, told), (ready, runs)) = (mpsc::channel(), mpsc::channel());
         let run = move || {
             let _ = ready.send(core.is_none_or(|id| core_affinity::set_for_current(CoreId { id })));
             // Whoever was to say so may have failed: then nothing is sent.
-            if told.recv().is_err() { Ok(Vec::new()) } else { tester.trial(&trial, &stop) }
+            if told.recv().is_err() { Ok(Vec::new()) } else { work() }
         };
         let thread = thread::Builder::new().name("vfwire-generate".into()).spawn(run);
         let thread = thread.map_err(|error| Failure::failed(format!("no thread to send from: {error}")))?;

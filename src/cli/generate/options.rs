@@ -1,7 +1,7 @@
 //! What `vfwire generate` takes.
 
 use crate::cli::{Failure, given::Wanted, options::RunTime};
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 use vfwire::{Address, MacAddr};
 use vfwire_traffic::{Combine, FlowConfig, Protocol, Ranges, Rate, Sizes, Stream, StreamConfig, TrafficError, Vlan};
 
@@ -58,6 +58,15 @@ pub(crate) struct Options {
     /// Destination ports
     #[arg(long, value_name = "PORTS", default_value = "9")]
     dst_port: Ranges<u16>,
+    /// Send the frames of this pcap or pcapng file from the first port, in place of test frames, and count what comes back
+    #[arg(long, value_name = "FILE")]
+    pub(super) replay: Option<PathBuf>,
+    /// How fast they are sent: original, 2x, 0.5x or max
+    #[arg(long, value_name = "SPEED", default_value = "original", requires = "replay")]
+    pub(super) replay_speed: Speed,
+    /// How often they are sent, within --duration
+    #[arg(long = "loop", value_name = "N", default_value_t = 1, requires = "replay", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) loops: u64,
     /// Leave out the checksums of UDP and payload: cheaper, and damage is seen by the length alone
     #[arg(long)]
     no_checksum: bool,
@@ -82,6 +91,23 @@ pub(crate) struct Options {
     /// Keep capabilities and system calls that generating does not need
     #[arg(long)]
     pub(super) no_sandbox: bool,
+}
+
+/// How fast a recording is sent; nothing: as fast as possible.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Speed(pub(super) Option<f64>);
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let times = |text: &str| text.strip_suffix('x')?.parse().ok().filter(|times| (0.001..=1000.0).contains(times));
+        match text {
+            "original" => Ok(Self(Some(1.0))),
+            "max" => Ok(Self(None)),
+            _ => times(text).map(|times| Self(Some(times))).ok_or_else(|| "give original, max, or 0.001x to 1000x".to_owned()),
+        }
+    }
 }
 
 /// Joining takes the PF a request each; no PF of ours grants more.

@@ -23,6 +23,8 @@ pub(super) struct Summary {
 pub(super) struct Direction {
     from: String,
     to: String,
+    /// Whether frames were known one by one: not those of a replay, whose loss is a difference of two counts.
+    matched: bool,
     flow_count: usize,
     sending_s: f64,
     offered_frames: u64,
@@ -110,6 +112,7 @@ impl Direction {
         Self {
             from,
             to,
+            matched: outcome.matched,
             flow_count: flows.len(),
             sending_s: outcome.sending().as_secs_f64(),
             offered_frames: outcome.offered_frames,
