@@ -126,7 +126,10 @@ fn open(options: &Options, host: &mut Host, console: &mut Console) -> Result<Ope
     let addresses = if addresses.is_empty() { vec![SIMULATED.to_owned(); 2] } else { addresses };
     let mut ports = addresses.iter().map(|address| host.open(address)).collect::<Result<Vec<_>, _>>()?;
     let count = u32::try_from(ports.len()).unwrap_or(1);
-    let buffers = PoolConfig { data_bytes: options.longest_host_bytes().max(u32::from(options.mtu) + 18).max(2048), ..PoolConfig::new(BUFFERS * count) };
+    let buffers = PoolConfig {
+        data_bytes: options.longest_host_bytes().max(u32::from(options.mtu) + 18).max(2048),
+        ..PoolConfig::new(BUFFERS * count)
+    };
     let pool = host.pool(buffers)?;
     if let Some(note) = host.memory_note() {
         console.warn(note);
