@@ -83,7 +83,7 @@ fn parse_simulated(text: &str, rest: &str) -> Result<SimAddress, AddressError> {
         mac: None,
         link: None,
         looped: false,
-        wire: Impairment::default(),
+        wire: Box::default(),
         frame_bytes: None,
         device: Vec::new(),
     };
