@@ -52,7 +52,7 @@ pub enum OpenError {
     #[error("{address} cannot join the ports of this host, since simulated and real ports share no memory: give it a host of its own")]
     Mixed {
         /// The port that was to join.
-        address: Address,
+        address: Box<Address>,
     },
 }
 
@@ -129,7 +129,7 @@ impl Host {
             }
             (_, other) => {
                 self.machine = other;
-                Err(OpenError::Mixed { address })
+                Err(OpenError::Mixed { address: Box::new(address) })
             }
         }
     }

@@ -152,7 +152,8 @@ fn frames_leave_at_even_distances() {
 
 #[test]
 fn every_kind_of_frame_is_known_again() {
-    let kinds: [(&str, fn(&mut FlowConfig)); 6] = [
+    type Change = fn(&mut FlowConfig);
+    let kinds: [(&str, Change); 6] = [
         ("64,65,1518", |_| ()),
         ("68,69,1522", |flows| flows.vlan = Some("100".parse().expect("a VLAN"))),
         ("76,77,1518", |flows| flows.protocol = Protocol::Tcp),
