@@ -41,7 +41,7 @@ pub struct SimAddress {
     /// The wire comes back to the port.
     pub looped: bool,
     /// What is wrong with the wire to the port.
-    pub wire: Impairment,
+    pub wire: Box<Impairment>,
     /// Length of the traffic source's frames in bytes.
     pub frame_bytes: Option<usize>,
     /// Options of the device, each with its value.
@@ -83,7 +83,7 @@ fn parse_simulated(text: &str, rest: &str) -> Result<SimAddress, AddressError> {
         mac: None,
         link: None,
         looped: false,
-        wire: Impairment::default(),
+        wire: Box::default(),
         frame_bytes: None,
         device: Vec::new(),
     };
@@ -202,7 +202,7 @@ mod tests {
         let Ok(Address::Sim(address)) = "sim:igbvf,loop,delay=1ms,jitter=5us,loss=1%,rate=10G,seed=3".parse() else { panic!() };
         let wire =
             Impairment { delay_ns: 1_000_000, jitter_ns: 5000, loss: 0.01, bits_per_s: 10_000_000_000, seed: 3, ..Impairment::default() };
-        assert!(address.looped && address.wire == wire && address.device.is_empty(), "{address:?}");
+        assert!(address.looped && *address.wire == wire && address.device.is_empty(), "{address:?}");
         for (text, word) in [
             ("sim:igbvf,delay=3s", "up to 2s"),
             ("sim:igbvf,delay=1", "up to 2s"),

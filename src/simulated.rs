@@ -47,10 +47,10 @@ impl Machine {
         let mac = address.mac.unwrap_or(MacAddr([2, 0, a, b, c, d]));
         let place = (&self.host, name.as_str());
         let wire = plugged.wire(address, mac);
-        if address.wire == Impairment::default() {
+        if *address.wire == Impairment::default() {
             return registry::plug(address, mac, place, wire);
         }
-        registry::plug(address, mac, place, ImperfectWire::new(wire, address.wire, WireClock::system()))
+        registry::plug(address, mac, place, ImperfectWire::new(wire, *address.wire, WireClock::system()))
     }
 
     pub(crate) fn dma(&self) -> Arc<dyn DmaSpace> {

@@ -11,6 +11,7 @@ mod control;
 mod doctor;
 mod flight;
 mod forward;
+mod generate;
 mod given;
 mod inspect;
 mod life;
@@ -53,6 +54,7 @@ struct Command {
 #[derive(clap::Subcommand)]
 enum What {
     Forward(Box<options::Options>),
+    Generate(Box<generate::Options>),
     Capture(capture::Options),
     List(list::Options),
     Doctor(doctor::Options),
@@ -71,6 +73,7 @@ pub(crate) fn run() -> ExitCode {
     set_format(command.log_format);
     let result = match command.what {
         What::Forward(options) => forward::run(*options, begun),
+        What::Generate(options) => generate::run(*options),
         What::Capture(options) => capture::run(&options, begun),
         What::List(options) => list::run(&options),
         What::Doctor(options) => return doctor::run(&options).unwrap_or_else(Failure::exit),

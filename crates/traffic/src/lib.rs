@@ -9,6 +9,7 @@
 //! | [`stream`], `layout`, `sum` | frames as templates |
 //! | [`mark`] | the bytes by which a frame is known |
 //! | [`rate`] | when each frame is due |
+//! | [`replay`](mod@replay) | frames of a file |
 //! | [`clock`] | the system's time, and a simulated one |
 //! | `track`, [`outcome`] | loss, order, duplicates, damage, latency |
 //! | [`tester`], `lane` | the loop |
@@ -26,6 +27,7 @@ pub mod mark;
 pub mod outcome;
 pub mod range;
 pub mod rate;
+pub mod replay;
 pub mod size;
 pub mod stream;
 mod sum;
@@ -40,6 +42,7 @@ pub use lane::{Direction, DirectionReader, DirectionStats};
 pub use outcome::{FlowOutcome, Outcome};
 pub use range::{Ranges, Vlan};
 pub use rate::Rate;
+pub use replay::{Recording, Replay, replay};
 pub use size::{Sizes, host_bytes, line_bytes, line_rate};
 pub use stream::{Stream, StreamConfig};
 pub use tester::{Tester, Trial, Until};

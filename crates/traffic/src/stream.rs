@@ -128,6 +128,11 @@ impl Stream {
         }
     }
 
+    /// Its frames one after the other, outside of a tester.
+    pub fn frames(&self) -> Frames<'_> {
+        Frames { stream: self, cursor: Cursor::default() }
+    }
+
     /// Its flows, in the order in which frames are sent.
     pub fn flows(&self) -> &[Flow] {
         &self.flows
@@ -217,6 +222,25 @@ impl Stream {
         let shape = &self.shapes[self.shape_of(flow, sequence)];
         let (len, summed) = (payload.len(), payload.len().saturating_sub(MARK_BYTES - SUMMED_BYTES));
         len == shape.fill_bytes + MARK_BYTES && (!self.checksums || crc32fast::hash(&payload[..summed]) == crc)
+    }
+}
+
+/// Builds the frames of a stream in their order.
+#[derive(Debug)]
+pub struct Frames<'a> {
+    stream: &'a Stream,
+    cursor: Cursor,
+}
+
+impl Frames<'_> {
+    /// Builds the next frame at the beginning of `place`, without FCS, as one that leaves at `time_ns`. Its length in bytes; nothing, and
+    /// nothing is built, where it does not fit.
+    #[inline(always)]
+    pub fn build(&mut self, time_ns: u32, place: &mut [u8]) -> Option<usize> {
+        let bytes = self.stream.host_bytes_at(self.cursor);
+        self.stream.write(self.cursor, (0, 0, time_ns), place.get_mut(..bytes)?);
+        self.stream.go_on(&mut self.cursor);
+        Some(bytes)
     }
 }
 

@@ -14,7 +14,8 @@ use vfwire_igbvf::Igbvf;
 use vfwire_sim::{IgbvfModel, IgbvfOptions, Impairment, ImperfectWire, Link, SimFunction, SimHost, WireClock};
 use vfwire_spec::net::MacAddr;
 use vfwire_traffic::{
-    Combine, Direction, FlowConfig, Outcome, Protocol, Rate, SimulatedClock, Sizes, Stream, StreamConfig, Tester, Trial, Until,
+    Combine, Direction, FlowConfig, Outcome, Protocol, Rate, Recording, Replay, SimulatedClock, Sizes, Stream, StreamConfig, Tester, Trial,
+    Until, replay,
 };
 
 /// What a look at the clock takes.
@@ -151,7 +152,8 @@ fn frames_leave_at_even_distances() {
 
 #[test]
 fn every_kind_of_frame_is_known_again() {
-    let kinds: [(&str, fn(&mut FlowConfig)); 6] = [
+    type Change = fn(&mut FlowConfig);
+    let kinds: [(&str, Change); 6] = [
         ("64,65,1518", |_| ()),
         ("68,69,1522", |flows| flows.vlan = Some("100".parse().expect("a VLAN"))),
         ("76,77,1518", |flows| flows.protocol = Protocol::Tcp),
@@ -228,4 +230,35 @@ fn what_cannot_be_is_an_error() {
     let mut bench = bench(Impairment::default(), stream("64", |_| ()));
     let nothing = Trial { rate: Rate::Share(2.0), ..trial("max", 1) };
     assert!(bench.tester.trial(&nothing, &AtomicBool::new(false)).unwrap_err().to_string().contains("100%"));
+}
+
+#[test]
+fn a_recording_is_sent_at_its_times() {
+    let bench = bench(Impairment::default(), stream("64", |_| ()));
+    let Bench { tester, pool, now, host, port: _port, .. } = bench;
+    let mut direction = tester.into_directions().remove(0);
+    let mut clock = SimulatedClock::new(now, STEP_NS, move || {
+        host.step();
+    });
+    let mut frame = [0u8; 60];
+    frame[..6].copy_from_slice(&OURS.0);
+    frame[6..12].copy_from_slice(&OURS.0);
+    let mut recording = Recording::new();
+    for at in [5_000_000, 5_100_000, 5_050_000, 6_000_000] {
+        recording.push(at, &frame, 1514).expect("a frame");
+    }
+    assert!(recording.push(0, &[0; 1515], 1514).unwrap_err().to_string().contains("frame 5"));
+    let mut send = |speed, loops| {
+        let how = Replay { speed, loops, limit: Duration::from_secs(1), drain: Duration::from_millis(1) };
+        let rx = direction.rx.as_mut().expect("it receives");
+        replay((&mut *direction.tx, &mut **rx), &recording, &how, (&pool, &mut clock, &AtomicBool::new(false)))
+    };
+    for (speed, length_ns) in [(Some(1.0), 1_000_000), (Some(2.0), 500_000), (Some(0.5), 2_000_000), (None, 0)] {
+        let outcome = send(speed, 1);
+        assert_eq!((outcome.sent_frames, outcome.received_frames, outcome.shortfall(), outcome.matched), (4, 4, 0, false));
+        assert!(outcome.sending_ns.abs_diff(length_ns) <= 2 * STEP_NS, "{} ns at {speed:?}", outcome.sending_ns);
+    }
+    let outcome = send(Some(1.0), 10);
+    assert_eq!((outcome.sent_frames, outcome.received_frames), (40, 40));
+    assert!(outcome.sending_ns.abs_diff(10_000_000) < 1_000_000);
 }
