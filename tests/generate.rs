@@ -2,7 +2,6 @@
 #![cfg(feature = "cli")]
 
 #[path = "running/mod.rs"]
-#[expect(dead_code, reason = "other tests use the rest of it")]
 mod running;
 
 use running::{Running, folder, json, vfwire};
