@@ -1,5 +1,6 @@
 //! `--live` on a real terminal, which tmux is here: keys, colours, sizes, and how the terminal is left.
 
+#[expect(dead_code, reason = "other tests need more of it")]
 mod running;
 
 use running::{folder, vfwire};

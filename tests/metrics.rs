@@ -1,5 +1,6 @@
 //! `--metrics` over real sockets: what is served, to whom, and what a client that misbehaves gets.
 
+#[expect(dead_code, reason = "other tests need more of it")]
 mod running;
 
 use running::{Running, vfwire};

@@ -92,7 +92,8 @@ impl Screen {
             for (at, history) in self.history.iter_mut().enumerate() {
                 let before = second.ports.get(at).map(|port| port.counts).unwrap_or_default();
                 let frames = sample.ports[at].counts.since(&before).rx_frames;
-                history.push_back(rate(frames, past).round() as u64);
+                let a_second = u128::from(frames) * 1_000_000 / past.as_micros().max(1);
+                history.push_back(u64::try_from(a_second).unwrap_or(u64::MAX));
                 if history.len() > HISTORY {
                     history.pop_front();
                 }
