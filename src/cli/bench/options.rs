@@ -135,6 +135,11 @@ impl Options {
         if self.cores.len() > most {
             return Err(Failure::usage(format!("--cores names {} CPUs, and {most} can be used here", self.cores.len())));
         }
+        // Asked for before: a number beyond the kernel's sets of CPUs cannot even be asked about.
+        let ours: Vec<usize> = core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+        if let Some(cpu) = self.cores.iter().find(|cpu| !ours.contains(cpu)) {
+            return Err(Failure::usage(format!("--cores: CPU {cpu} is not this process's to use; it has {ours:?}")));
+        }
         if let Some(max) = self.max_load.filter(|&max| max < 1000) {
             return Err(Failure::usage(format!("--max-load {max} frames/s is less than the lowest load of 1kpps: give more")));
         }

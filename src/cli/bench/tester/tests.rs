@@ -17,10 +17,13 @@ fn tester(middle: impl FnMut(&mut Vec<Vec<u8>>) + Send + 'static) -> (Tester, Ve
     (tester, vec![left, right])
 }
 
+/// What is done with frames on their way.
+type Middle = Box<dyn FnMut(&mut Vec<Vec<u8>>) + Send>;
+
 /// A receive queue with something between it and the wire.
 struct Through {
     rx: Box<dyn RxQueue>,
-    middle: Box<dyn FnMut(&mut Vec<Vec<u8>>) + Send>,
+    middle: Middle,
     ready: VecDeque<Vec<u8>>,
     taken: Burst,
 }
