@@ -1,6 +1,5 @@
 //! `vfwire bench` and `vfwire report` as commands: trials are short, and no figure is held against a clock.
 
-#[expect(dead_code, reason = "other tests need more of it")]
 mod running;
 
 use running::{Running, folder, vfwire};
