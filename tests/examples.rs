@@ -49,6 +49,17 @@ fn tso_sends_a_super_frame() {
     assert!(said.contains("1 frames of 20000 bytes of payload left for segments of 1000"), "{said}");
 }
 
+#[test]
+fn own_stage_denies_what_it_was_told_to() {
+    let said = run("own_stage", &[]);
+    let ports: Vec<_> = said.lines().filter(|line| line.ends_with(" of them denied")).collect();
+    assert_eq!(ports.len(), 2, "{said}");
+    for line in ports {
+        let counts: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        assert!(counts.len() == 2 && counts[0] > 0 && counts[0] == counts[1], "{said}");
+    }
+}
+
 /// What `cargo xtask` runs, because it needs more than this machine: a guest with VFs, a device to measure on, minutes.
 const RUN_BY_XTASK: [&str; 4] = ["echo", "peer_bench", "soak", "vlans"];
 
