@@ -11,7 +11,7 @@ use std::sync::{
 /// Bits of a time that its bucket tells, the leading one not counted: a bucket is at most a 32nd of its times wide.
 const BITS: u32 = 5;
 /// Times of 32 bits.
-const BUCKETS: usize = (u32::BITS - BITS + 1 << BITS) as usize;
+const BUCKETS: usize = ((u32::BITS - BITS + 1) << BITS) as usize;
 
 fn bucket_of(ns: u32) -> usize {
     let shift = (u32::BITS - ns.leading_zeros()).saturating_sub(BITS + 1);

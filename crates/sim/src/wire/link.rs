@@ -132,5 +132,9 @@ mod tests {
         assert_eq!(right.receive(), Some(&[0][..]));
         assert_eq!(right.receive(), Some(&[1][..]));
         assert_eq!(right.receive(), None);
+        let mut looped = Link::looped(1);
+        let dropped = looped.dropped();
+        (0..3).for_each(|_| looped.send(&[1]));
+        assert_eq!(dropped(), 2, "its one direction is counted once");
     }
 }
