@@ -263,13 +263,12 @@ impl Worker {
 mod hub;
 mod stage;
 pub mod stages;
-mod turns;
 mod typical;
 
 pub use hub::{Hub, Outputs, Switch};
 pub use stage::{Stage, Station};
 pub use stages::{Io, MacSwap};
-pub use turns::{Turns, TurnsReader};
+pub use vfwire_core::turns::{Turns, TurnsReader};
 
 #[cfg(test)]
 mod tests;

@@ -175,6 +175,14 @@ impl Host {
         }
     }
 
+    /// Frames that the wires of simulated ports have lost so far, on purpose (`loss=`) or because they were full; none of real ports.
+    pub fn lost_on_simulated_wires(&self) -> u64 {
+        match &self.machine {
+            Some(Domain::Simulated(machine)) => machine.lost_on_wires(),
+            _ => 0,
+        }
+    }
+
     /// What a user should know of the memory in use: nothing with hugepages.
     pub fn memory_note(&self) -> Option<&'static str> {
         match &self.machine {

@@ -7,7 +7,7 @@ use crate::{address::SimAddress, host::OpenError, registry};
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
 };
 use vfwire_core::dma::DmaSpace;
 use vfwire_sim::{Impairment, ImperfectWire, Link, SimFunction, SimHost, SimThread, TrafficConfig, TrafficSource, Wire, WireClock};
@@ -28,6 +28,8 @@ struct Plugged {
     functions: u32,
     /// Ends of wires that nobody has taken yet, by name.
     ends: HashMap<String, Link>,
+    /// What each wire has lost.
+    lost: Vec<Box<dyn Fn() -> u64 + Send>>,
 }
 
 impl Machine {
@@ -50,7 +52,15 @@ impl Machine {
         if *address.wire == Impairment::default() {
             return registry::plug(address, mac, place, wire);
         }
-        registry::plug(address, mac, place, ImperfectWire::new(wire, *address.wire, WireClock::system()))
+        let wire = ImperfectWire::new(wire, *address.wire, WireClock::system());
+        let lost = wire.lost();
+        plugged.lost.push(Box::new(move || lost.load(Relaxed)));
+        registry::plug(address, mac, place, wire)
+    }
+
+    /// Frames that wires have lost, on purpose or because they were full.
+    pub(crate) fn lost_on_wires(&self) -> u64 {
+        self.plugged.lock().unwrap_or_else(PoisonError::into_inner).lost.iter().map(|lost| lost()).sum()
     }
 
     pub(crate) fn dma(&self) -> Arc<dyn DmaSpace> {
@@ -66,11 +76,14 @@ impl Plugged {
     /// What a function is plugged into.
     fn wire(&mut self, address: &SimAddress, mac: MacAddr) -> Box<dyn Wire> {
         if address.looped {
-            return Box::new(Link::looped(LINK_FRAMES));
+            let link = Link::looped(LINK_FRAMES);
+            self.lost.push(Box::new(link.dropped()));
+            return Box::new(link);
         }
         if let Some(link) = &address.link {
             let end = self.ends.remove(link).unwrap_or_else(|| {
                 let (ours, other) = Link::pair(LINK_FRAMES);
+                self.lost.push(Box::new(ours.dropped()));
                 self.ends.insert(link.clone(), other);
                 ours
             });

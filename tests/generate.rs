@@ -72,6 +72,18 @@ fn a_wire_that_loses_everything_is_seen() {
 }
 
 #[test]
+fn every_lost_frame_was_counted_somewhere() {
+    let summary = summary(&["--port", "sim:igbvf,loop,loss=20%", "--rate", "2kpps", "--duration", "500ms", "--drain", "2s"]);
+    let (one, count) = (&summary["directions"][0], |value: &Value| value.as_u64().expect("a count"));
+    let (lost, wires, at) = (count(&one["lost_frames"]), count(&summary["lost_on_simulated_wires"]), &one["lost_at"]);
+    assert!(wires > 0 && lost > 0, "{summary}");
+    assert_eq!(lost, wires + count(&at["receiver_no_descriptor"]) + count(&at["receiver_damaged"]), "{summary}");
+    assert_eq!((&at["receiver_reset"], &at["sender_reset"], &at["sender_unsendable"]), (&0.into(), &0.into(), &0.into()), "{summary}");
+    let (_, text, _) = run(&["--port", "sim:igbvf,loop,loss=100%", "--rate", "1kpps", "--duration", "100ms", "--drain", "200ms"]);
+    assert!(text.contains("counted at the receiver: 0 without a descriptor") && text.contains("\nlost on simulated wires: "), "{text}");
+}
+
+#[test]
 fn what_cannot_be_is_one_line_and_a_code() {
     for (arguments, words) in [
         (&["--rate", "0pps"][..], "rate 0pps"),

@@ -1,6 +1,5 @@
 //! `--live` on a real terminal, which tmux is here: keys, colours, sizes, and how the terminal is left.
 
-#[expect(dead_code, reason = "other tests need more of it")]
 mod running;
 
 use running::{folder, vfwire};
@@ -20,12 +19,17 @@ struct Terminal {
 
 impl Terminal {
     fn start(name: &str, (columns, rows): (u16, u16), environment: &str, options: &str) -> Self {
+        Self::start_command("forward", name, (columns, rows), environment, options)
+    }
+
+    fn start_command(subcommand: &str, name: &str, (columns, rows): (u16, u16), environment: &str, options: &str) -> Self {
         // The path of a socket is short (unix(7): 108 bytes).
         let socket = std::env::temp_dir().join(format!("vfwire-{name}-{}", std::process::id()));
         let terminal = Self { socket };
         let command = format!(
-            "{environment} {} forward --live {options} >{}/out; echo rc $?; stty -a; echo the end; sleep 120",
+            "{environment} {} {} --live {options} >{}/out; echo rc $?; stty -a; echo the end; sleep 120",
             env!("CARGO_BIN_EXE_vfwire"),
+            subcommand,
             folder(name).display()
         );
         terminal.tmux(&["new-session", "-d", "-x", &columns.to_string(), "-y", &rows.to_string(), &command]);
@@ -120,6 +124,20 @@ fn keys_work_and_the_terminal_is_set_back() {
     let screen = terminal.wait_for("rc 0");
     // What was said meanwhile is said now.
     assert!(screen.contains("forwarding") && screen.contains("no longer ready: SIGINT"), "{screen}");
+    terminal.assert_restored();
+}
+
+#[test]
+fn a_generator_shows_its_latencies() {
+    let options = "--duration 120s --rate 1kpps --port sim:igbvf,loop,delay=1ms";
+    let terminal = Terminal::start_command("generate", "generate", (100, 40), "NO_COLOR=1", options);
+    terminal.wait_for("last minute");
+    terminal.press("Tab");
+    terminal.wait_for("turns/s");
+    terminal.press("Tab");
+    terminal.wait_until("latencies", |screen| screen.contains("p99.9 us") && screen.contains("sim:igbvf,loop,delay=1ms to sim:igbvf"));
+    terminal.press("q");
+    terminal.wait_for("rc 0");
     terminal.assert_restored();
 }
 

@@ -1,6 +1,5 @@
 //! `--metrics` over real sockets: what is served, to whom, and what a client that misbehaves gets.
 
-#[expect(dead_code, reason = "other tests need more of it")]
 mod running;
 
 use running::{Running, vfwire};
@@ -17,7 +16,12 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// A forwarder between simulated ports, and where its metrics are.
 fn forward(options: &[&str]) -> (Running, SocketAddr) {
-    let mut command = vfwire(&["forward", "--duration", "120s", "--metrics", "127.0.0.1:0"]);
+    served("forward", options)
+}
+
+/// A command that runs, and where its metrics are.
+fn served(command: &str, options: &[&str]) -> (Running, SocketAddr) {
+    let mut command = vfwire(&[command, "--duration", "120s", "--metrics", "127.0.0.1:0"]);
     let mut running = Running::start(command.args(options));
     let line = running.wait_for("metrics on http://");
     let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next()).and_then(|text| text.parse().ok());
@@ -92,6 +96,52 @@ fn counters_of_a_running_command_grow() {
 }
 
 #[test]
+fn a_generator_tells_of_its_ports_its_worker_and_latencies() {
+    let (running, address) = served("generate", &["--port", "sim:igbvf,loop,delay=1ms", "--rate", "1kpps"]);
+    let first = wait_until(address, "/metrics", |_, page| page.contains("vfwire_latency_seconds{"));
+    for metric in [
+        "vfwire_port_receive_frames_total",
+        "vfwire_port_transmit_frames_total",
+        "vfwire_worker_turns_total",
+        "vfwire_worker_polls_total",
+        "vfwire_worker_frames_total",
+        "vfwire_latency_frames_total",
+    ] {
+        let before = sum(&first, metric);
+        wait_until(address, "/metrics", |_, page| sum(page, metric) > before);
+    }
+    let line = first.lines().find(|line| line.starts_with("vfwire_latency_seconds{") && line.contains("percentile=\"50\""));
+    let line = line.unwrap_or_else(|| panic!("no median in {first}"));
+    assert!(line.contains("of=\"sim:igbvf,loop,delay=1ms to sim:igbvf,loop,delay=1ms\""), "{line}");
+    let median_s: f64 = line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a value");
+    assert!(median_s >= 0.001 && sum(&first, "vfwire_latency_max_seconds") >= median_s, "the wire takes a millisecond: {line}");
+    assert!(!first.contains("vfwire_worker_cycles_per_frame"), "it does not measure them");
+    assert_eq!((get(address, "/livez").0, get(address, "/readyz").0), (200, 200));
+    running.signal("TERM");
+    let (status, stdout, _) = running.end();
+    assert!(status.success() && stdout.contains("partial: SIGTERM"), "{stdout}");
+}
+
+#[test]
+fn a_replay_and_a_capture_are_counted_too() {
+    let file = running::folder("metrics").join("taken.pcapng");
+    let file = file.to_str().expect("UTF-8");
+    let (running, address) = served("capture", &["--port", "sim:igbvf", "-w", file, "--snap", "64"]);
+    wait_until(address, "/metrics", |_, page| page.contains("vfwire_port_") && sum(page, "vfwire_port_receive_frames_total") > 1000.0);
+    running.signal("TERM");
+    assert_eq!(running.end().0.code(), Some(0));
+    let options = ["--port", "sim:igbvf,loop,spoofchk=off", "--replay", file, "--loop", "1000000000"];
+    let (running, address) = served("generate", &options);
+    for metric in ["vfwire_worker_turns_total", "vfwire_worker_polls_total", "vfwire_port_transmit_frames_total"] {
+        wait_until(address, "/metrics", |_, page| page.contains("vfwire_worker_") && sum(page, metric) > 0.0);
+    }
+    let (_, _, page) = get(address, "/metrics");
+    assert!(!page.contains("vfwire_latency"), "frames of a file carry no time: {page}");
+    running.signal("TERM");
+    assert_eq!(running.end().0.code(), Some(0));
+}
+
+#[test]
 fn the_older_format_and_the_headers_alone_can_be_had() {
     let (_running, address) = forward(&[]);
     let (_, head, body) = ask(address, "GET /metrics HTTP/1.1\r\nAccept: text/plain;version=0.0.4\r\n\r\n");
@@ -108,8 +158,9 @@ fn the_older_format_and_the_headers_alone_can_be_had() {
 #[test]
 fn promtool_reads_the_page() {
     const REMARK: &str = "label names should be written in 'snake_case' not 'camelCase'";
+    const OLDER: &str = "GET /metrics HTTP/1.1\r\nAccept: text/plain\r\n\r\n";
     let (_running, address) = forward(&["--workers", "2", "--port", "sim:igbvf,spoofchk=off"]);
-    let (_, _, page) = ask(address, "GET /metrics HTTP/1.1\r\nAccept: text/plain\r\n\r\n");
+    let (_, _, page) = ask(address, OLDER);
     let said = |page: &str| {
         let mut command = Command::new("promtool");
         let command = command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -119,6 +170,10 @@ fn promtool_reads_the_page() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout))
     };
     let (code, remarks) = said(&page);
+    assert!(remarks.lines().all(|line| line.ends_with(REMARK)), "{code:?} {remarks}");
+    let (_running, address) = served("generate", &["--rate", "1kpps"]);
+    wait_until(address, "/metrics", |_, page| page.contains("vfwire_latency_seconds{"));
+    let (code, remarks) = said(&ask(address, OLDER).2);
     assert!(remarks.lines().all(|line| line.ends_with(REMARK)), "{code:?} {remarks}");
     assert_eq!(said(&page.replace("pciAddr=", "pci_addr=")), (Some(0), String::new()));
     let (code, remarks) = said(&page.replace("# HELP vfwire_ready", "# vfwire_ready"));

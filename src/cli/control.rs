@@ -159,7 +159,7 @@ fn sample(at: Duration, started: &mut [Started], (lanes, workers, places): (&[La
         WorkerSample {
             cpu: places.get(at).copied().flatten().map(|core| core.id),
             counts: WorkerCounts { frames: sum(|lane| lane.frames), polls: sum(|lane| lane.polls), turns: turns.read() },
-            cycles_per_frame: cycles_per_frame(lanes.iter().enumerate().filter(|(lane, _)| own(*lane)).map(|(_, lane)| lane)),
+            cycles_per_frame: Some(cycles_per_frame(lanes.iter().enumerate().filter(|(lane, _)| own(*lane)).map(|(_, lane)| lane))),
         }
     });
     Sample { at, ports, workers: workers.collect(), latencies: Vec::new() }

@@ -41,7 +41,7 @@ impl Readiness {
         Self::PHASES[usize::from(self.0.load(Ordering::Acquire))]
     }
 
-    fn set(&self, phase: Phase) {
+    pub(super) fn set(&self, phase: Phase) {
         self.0.store(phase as u8, Ordering::Release);
     }
 }

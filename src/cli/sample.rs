@@ -169,8 +169,8 @@ pub(super) struct WorkerSample {
     /// The CPU it is pinned to, if any.
     pub(super) cpu: Option<usize>,
     pub(super) counts: WorkerCounts,
-    /// Median since it began; 0 before the first measurement.
-    pub(super) cycles_per_frame: f64,
+    /// Median since it began, 0 before the first measurement; nothing where the command does not measure it.
+    pub(super) cycles_per_frame: Option<f64>,
 }
 
 /// What a worker counts.

@@ -9,7 +9,7 @@
 //! | [`barrier`] | the only memory barriers, for every architecture |
 //! | [`pool`], [`burst`], [`packet`], [`meta`] | buffers and the frames in them: what an application touches |
 //! | [`ring`], [`path`] | descriptor rings: the loops that every frame goes through, one compilation per instruction set |
-//! | [`port`], [`intent`], [`event`], [`queue`], [`stats`] | what an application calls and is told |
+//! | [`port`], [`intent`], [`event`], [`queue`], [`stats`], [`turns`] | what an application calls and is told |
 //! | [`life`], [`gate`], [`tally`] | the life of a port, the same for every driver, and what a driver implements of it |
 //! | [`error`], [`poll`] | the closed list of errors; the one way to wait |
 
@@ -42,3 +42,4 @@ pub mod stats;
 mod sync;
 pub mod tally;
 mod totals;
+pub mod turns;

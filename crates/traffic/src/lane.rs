@@ -2,6 +2,7 @@
 
 use crate::{
     error::TrafficError,
+    live::{LatencyReader, LatencySoFar, LiveLatency},
     mark::{self, Mark},
     outcome::{FlowOutcome, Outcome, flow_histogram},
     rate::{Due, Interval},
@@ -54,7 +55,8 @@ const REORDERED: usize = 5;
 const CORRUPT: usize = 6;
 const FOREIGN: usize = 7;
 const LATENCY_NS: usize = 8;
-const COUNTERS: usize = 9;
+const POLLS: usize = 9;
+const COUNTERS: usize = 10;
 
 /// What a direction has done so far, over all trials. Each value is exact; they need not be of the same instant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -77,16 +79,21 @@ pub struct DirectionStats {
     pub foreign_frames: u64,
     /// Sum of the latencies of the frames received.
     pub latency_sum_ns: u64,
+    /// Looks at the queue that found frames.
+    pub polls: u64,
 }
 
 /// The reading end of a direction's counters, for any thread.
 #[derive(Clone, Debug)]
-pub struct DirectionReader(CountersReader<COUNTERS>);
+pub struct DirectionReader {
+    counters: CountersReader<COUNTERS>,
+    latency: LatencyReader,
+}
 
 impl DirectionReader {
     /// The counters now.
     pub fn read(&self) -> DirectionStats {
-        let now = self.0.read();
+        let now = self.counters.read();
         DirectionStats {
             sent_frames: now[SENT],
             sent_bytes: now[SENT_BYTES],
@@ -97,7 +104,13 @@ impl DirectionReader {
             corrupt_frames: now[CORRUPT],
             foreign_frames: now[FOREIGN],
             latency_sum_ns: now[LATENCY_NS],
+            polls: now[POLLS],
         }
+    }
+
+    /// The latencies so far. None of a replay.
+    pub fn latency(&self) -> LatencySoFar {
+        self.latency.read()
     }
 }
 
@@ -117,8 +130,9 @@ pub(crate) struct Lane {
     number: u8,
     pub(crate) direction: Direction,
     counters: Counters<COUNTERS>,
-    tx_burst: Burst,
-    rx_burst: Burst,
+    live: LiveLatency,
+    pub(crate) tx_burst: Burst,
+    pub(crate) rx_burst: Burst,
     scratch: Vec<u8>,
     order: Order,
     /// The next frame to be built, and how many were: those in `tx_burst` are among them.
@@ -136,6 +150,7 @@ impl Lane {
         let mut lane = Self {
             number,
             counters: Counters::new(),
+            live: LiveLatency::new(),
             tx_burst: pool.burst(BURST),
             rx_burst: pool.burst(BURST),
             scratch: Vec::with_capacity(SCRATCH_BYTES),
@@ -180,7 +195,7 @@ impl Lane {
     }
 
     pub(crate) fn reader(&self) -> DirectionReader {
-        DirectionReader(self.counters.reader())
+        DirectionReader { counters: self.counters.reader(), latency: self.live.reader() }
     }
 
     /// Forgets the last trial. Sending begins at `start_ns`.
@@ -273,6 +288,7 @@ impl Lane {
         let received = rx.rx_burst(cache, &mut self.rx_burst);
         if received != 0 {
             let now_ns = now();
+            self.counters.add::<POLLS>(1);
             self.take(now_ns);
             self.rx_burst.clear(cache);
         }
@@ -308,6 +324,7 @@ impl Lane {
             latencies: &mut self.latencies,
             outcome: &mut self.outcome,
             counters: &mut self.counters,
+            live: &mut self.live,
         };
         for frame in self.rx_burst.iter_mut() {
             let bytes = frame.total_len();
@@ -318,6 +335,19 @@ impl Lane {
                 book.take(&self.scratch);
             }
         }
+    }
+
+    /// Counts what a replay has sent.
+    pub(crate) fn count_sent(&mut self, frames: u64, bytes: u64) {
+        self.counters.add::<SENT>(frames);
+        self.counters.add::<SENT_BYTES>(bytes);
+    }
+
+    /// Counts what a replay has received at one look.
+    pub(crate) fn count_received(&mut self, frames: u64, bytes: u64) {
+        self.counters.add::<POLLS>(1);
+        self.counters.add::<RECEIVED>(frames);
+        self.counters.add::<RECEIVED_BYTES>(bytes);
     }
 
     /// Whether every frame that was sent has come back, or none is expected.
@@ -372,6 +402,7 @@ struct Book<'a> {
     latencies: &'a mut [Histogram<u64>],
     outcome: &'a mut Outcome,
     counters: &'a mut Counters<COUNTERS>,
+    live: &'a mut LiveLatency,
 }
 
 impl Book<'_> {
@@ -417,7 +448,8 @@ impl Book<'_> {
 
     #[inline(always)]
     fn received(&mut self, mark: Mark, host_bytes: usize) {
-        let latency_ns = u64::from(low_32(self.now_ns).wrapping_sub(mark.time_ns));
+        let latency_32 = low_32(self.now_ns).wrapping_sub(mark.time_ns);
+        let latency_ns = u64::from(latency_32);
         let bytes = (host_bytes + ETH_FCS_BYTES) as u64;
         self.outcome.received_frames += 1;
         self.outcome.received_bytes += bytes;
@@ -428,6 +460,7 @@ impl Book<'_> {
         self.counters.add::<RECEIVED>(1);
         self.counters.add::<RECEIVED_BYTES>(bytes);
         self.counters.add::<LATENCY_NS>(latency_ns);
+        self.live.record(latency_32);
     }
 
     fn corrupt(&mut self) {

@@ -3,21 +3,16 @@
 //! Nothing is put into them, so what comes back is counted and not matched: of frames that are lost, repeated or changed only the
 //! number can be told.
 
-use crate::{clock::Clock, error::TrafficError, outcome::Outcome, size::LINE_OVERHEAD_BYTES};
+use crate::{clock::Clock, error::TrafficError, lane::Lane, outcome::Outcome, size::LINE_OVERHEAD_BYTES};
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
-use vfwire_core::{
-    pool::Pool,
-    queue::{RxQueue, TxQueue},
-};
+use vfwire_core::{pool::BufCache, turns::Turns};
 use vfwire_spec::net::ETH_FCS_BYTES;
 
 /// Most bytes of frames that are kept.
 pub const RECORDING_BYTES_MAX: usize = 1 << 30;
-/// Frames handed over or taken at once.
-const BURST: usize = 32;
 /// Shortest frame that is sent: devices fill shorter ones up, or refuse them.
 const FRAME_BYTES_MIN: usize = 14;
 
@@ -91,14 +86,13 @@ pub struct Replay {
     pub drain: Duration,
 }
 
-/// Sends a recording on one queue, and counts what comes to the other.
-pub fn replay(
-    (tx, rx): (&mut dyn TxQueue, &mut dyn RxQueue),
+/// Sends a recording on a lane's queue, and counts what comes to it.
+pub(crate) fn run(
+    lane: &mut Lane,
     recording: &Recording,
     replay: &Replay,
-    (pool, clock, stop): (&Pool, &mut dyn Clock, &AtomicBool),
+    (cache, clock, turns, stop): (&mut BufCache, &mut dyn Clock, &mut Turns, &AtomicBool),
 ) -> Outcome {
-    let (mut cache, mut sending, mut receiving) = (pool.cache(), pool.burst(BURST), pool.burst(BURST));
     let mut outcome = Outcome::new(false);
     let whole = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let start_ns = clock.now_ns();
@@ -108,17 +102,18 @@ pub fn replay(
     let (mut last_ns, mut departed_ns, mut drain_since_ns) = (start_ns, None, None);
     loop {
         let now_ns = clock.now_ns();
+        turns.next();
         outcome.longest_gap_ns = outcome.longest_gap_ns.max(now_ns - last_ns);
         last_ns = now_ns;
         outcome.stopped |= stop.load(Relaxed) && drain_since_ns.is_none();
         let over = outcome.stopped || now_ns >= end_ns;
-        while !over && sending.room() != 0 && round < replay.loops && at < recording.len() {
+        while !over && lane.tx_burst.room() != 0 && round < replay.loops && at < recording.len() {
             let (bytes, offset_ns) = recording.get(at);
             let due_ns = replay.speed.map(|speed| round_ns.saturating_add(scaled(offset_ns, speed)));
             if due_ns.is_some_and(|due_ns| due_ns > now_ns) {
                 break;
             }
-            let Some(mut frame) = sending.push_empty(&mut cache) else { break };
+            let Some(mut frame) = lane.tx_burst.push_empty(cache) else { break };
             let Some(place) = frame.append(bytes.len()) else { break };
             place.copy_from_slice(bytes);
             if let Some(due_ns) = due_ns {
@@ -131,31 +126,35 @@ pub fn replay(
             }
         }
         if over {
-            sending.clear(&mut cache);
+            lane.tx_burst.clear(cache);
         }
-        let had = sending.len();
-        let bytes: usize = sending.iter_mut().map(|frame| frame.len() + ETH_FCS_BYTES).sum();
+        let had = lane.tx_burst.len();
+        let bytes: usize = lane.tx_burst.iter_mut().map(|frame| frame.len() + ETH_FCS_BYTES).sum();
         if had == 0 {
-            tx.reclaim(&mut cache);
+            lane.direction.tx.reclaim(cache);
         }
-        let sent = tx.tx_burst(&mut cache, &mut sending);
-        let left: usize = sending.iter_mut().map(|frame| frame.len() + ETH_FCS_BYTES).sum();
-        outcome.refused_frames += (had - sending.len()).saturating_sub(sent) as u64;
+        let sent = lane.direction.tx.tx_burst(cache, &mut lane.tx_burst);
+        let left: usize = lane.tx_burst.iter_mut().map(|frame| frame.len() + ETH_FCS_BYTES).sum();
+        outcome.refused_frames += (had - lane.tx_burst.len()).saturating_sub(sent) as u64;
         if sent != 0 {
             outcome.sent_frames += sent as u64;
             outcome.sent_bytes += (bytes - left) as u64;
+            lane.count_sent(sent as u64, (bytes - left) as u64);
             if let Some(before) = departed_ns.replace(now_ns) {
                 outcome.interdeparture_ns.saturating_record(now_ns - before);
             }
             outcome.interdeparture_ns.saturating_record_n(0, sent as u64 - 1);
             outcome.sending_ns = now_ns - start_ns;
         }
-        if rx.rx_burst(&mut cache, &mut receiving) != 0 {
-            outcome.received_frames += receiving.len() as u64;
-            outcome.received_bytes += receiving.iter_mut().map(|frame| (frame.total_len() + ETH_FCS_BYTES) as u64).sum::<u64>();
-            receiving.clear(&mut cache);
+        let received = lane.direction.rx.as_mut().map_or(0, |rx| rx.rx_burst(cache, &mut lane.rx_burst)) as u64;
+        if received != 0 {
+            let bytes = lane.rx_burst.iter_mut().map(|frame| (frame.total_len() + ETH_FCS_BYTES) as u64).sum::<u64>();
+            outcome.received_frames += received;
+            outcome.received_bytes += bytes;
+            lane.count_received(received, bytes);
+            lane.rx_burst.clear(cache);
         }
-        let done = sending.is_empty() && (over || round == replay.loops || recording.is_empty());
+        let done = lane.tx_burst.is_empty() && (over || round == replay.loops || recording.is_empty());
         if done && now_ns - *drain_since_ns.get_or_insert(now_ns) >= whole(replay.drain) {
             outcome.sent_line_bytes = outcome.sent_bytes + outcome.sent_frames * LINE_OVERHEAD_BYTES;
             return outcome;

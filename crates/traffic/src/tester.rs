@@ -7,13 +7,17 @@ use crate::{
     mark::DIRECTIONS_MAX,
     outcome::Outcome,
     rate::{Due, Rate},
+    replay::{self, Recording, Replay},
     stream::Stream,
 };
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
-use vfwire_core::pool::{BufCache, Pool};
+use vfwire_core::{
+    pool::{BufCache, Pool},
+    turns::{Turns, TurnsReader},
+};
 
 /// How much of its time a trial may be late: frames that were due by then are still sent.
 const GRACE: u64 = 100;
@@ -54,6 +58,7 @@ pub struct Tester<C> {
     pool: Pool,
     cache: BufCache,
     clock: C,
+    turns: Turns,
     number: u8,
 }
 
@@ -67,7 +72,7 @@ impl<C: Clock> Tester<C> {
             return Err(TrafficError::new("directions", format!("{} of them", directions.len()), format!("give 1 to {DIRECTIONS_MAX}")));
         }
         let lanes = (0..).zip(directions).map(|(number, direction)| Lane::new(number, direction, pool)).collect::<Result<_, _>>()?;
-        Ok(Self { lanes, cache: pool.cache(), pool: pool.clone(), clock, number: 0 })
+        Ok(Self { lanes, cache: pool.cache(), pool: pool.clone(), clock, turns: Turns::new(), number: 0 })
     }
 
     /// Sends something else in a direction from the next trial on.
@@ -86,9 +91,14 @@ impl<C: Clock> Tester<C> {
         self.lanes.iter().map(Lane::reader).collect()
     }
 
-    /// The queues, and what they were to do.
-    pub fn into_directions(self) -> Vec<Direction> {
-        self.lanes.into_iter().map(|lane| lane.direction).collect()
+    /// The heartbeat of its loop: how often it has looked at the queues, to be read while trials run. It stands still between them.
+    pub fn turns(&self) -> TurnsReader {
+        self.turns.reader()
+    }
+
+    /// Sends a recording in the first direction, and counts what comes back. `stop` ends it early; what is on its way is still waited for.
+    pub fn replay(&mut self, recording: &Recording, replay: &Replay, stop: &AtomicBool) -> Outcome {
+        replay::run(&mut self.lanes[0], recording, replay, (&mut self.cache, &mut self.clock, &mut self.turns, stop))
     }
 
     /// Runs a trial in all directions at once, and gives what came of each. `stop` ends it early; what is on its way is still waited for.
@@ -136,10 +146,11 @@ impl<C: Clock> Tester<C> {
 
     /// Sends until nothing more is to be sent, and receives meanwhile.
     fn send(&mut self, start_ns: u64, limit_ns: u64, stop: &AtomicBool) -> Sent {
-        let Self { lanes, cache, clock, .. } = self;
+        let Self { lanes, cache, clock, turns, .. } = self;
         let (mut last_ns, mut gap_ns) = (start_ns, 0);
         loop {
             let now_ns = clock.now_ns();
+            turns.next();
             gap_ns = gap_ns.max(now_ns - last_ns);
             last_ns = now_ns;
             let mut more = false;
@@ -156,10 +167,11 @@ impl<C: Clock> Tester<C> {
 
     /// Receives until all is back, or the time is over. Gives the longest time between two looks.
     fn drain(&mut self, start_ns: u64, limit_ns: u64) -> u64 {
-        let Self { lanes, cache, clock, .. } = self;
+        let Self { lanes, cache, clock, turns, .. } = self;
         let (mut last_ns, mut gap_ns, mut quiet_since_ns) = (start_ns, 0, start_ns);
         loop {
             let now_ns = clock.now_ns();
+            turns.next();
             gap_ns = gap_ns.max(now_ns - last_ns);
             last_ns = now_ns;
             let mut complete = true;

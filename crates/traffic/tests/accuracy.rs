@@ -15,7 +15,7 @@ use vfwire_sim::{IgbvfModel, IgbvfOptions, Impairment, ImperfectWire, Link, SimF
 use vfwire_spec::net::MacAddr;
 use vfwire_traffic::{
     Combine, Direction, FlowConfig, Outcome, Protocol, Rate, Recording, Replay, SimulatedClock, Sizes, Stream, StreamConfig, Tester, Trial,
-    Until, replay,
+    Until,
 };
 
 /// What a look at the clock takes.
@@ -88,6 +88,9 @@ fn a_known_delay_is_measured_at_every_percentile() {
         near(outcome.latency_ns.value_at_percentile(percentile) as f64, 1_000_000.0, 0.01);
     }
     near(outcome.latency_ns.max() as f64, 1_000_000.0, 0.01);
+    let so_far = bench.tester.readers()[0].latency();
+    assert_eq!((so_far.count(), so_far.max_ns()), (outcome.received_frames, outcome.latency_ns.max()));
+    near(so_far.at_quantile(0.5) as f64, 1_000_000.0, 0.04);
     assert_eq!(bench.host.faults(), []);
 }
 
@@ -235,11 +238,7 @@ fn what_cannot_be_is_an_error() {
 #[test]
 fn a_recording_is_sent_at_its_times() {
     let bench = bench(Impairment::default(), stream("64", |_| ()));
-    let Bench { tester, pool, now, host, port: _port, .. } = bench;
-    let mut direction = tester.into_directions().remove(0);
-    let mut clock = SimulatedClock::new(now, STEP_NS, move || {
-        host.step();
-    });
+    let Bench { mut tester, port: _port, .. } = bench;
     let mut frame = [0u8; 60];
     frame[..6].copy_from_slice(&OURS.0);
     frame[6..12].copy_from_slice(&OURS.0);
@@ -250,8 +249,7 @@ fn a_recording_is_sent_at_its_times() {
     assert!(recording.push(0, &[0; 1515], 1514).unwrap_err().to_string().contains("frame 5"));
     let mut send = |speed, loops| {
         let how = Replay { speed, loops, limit: Duration::from_secs(1), drain: Duration::from_millis(1) };
-        let rx = direction.rx.as_mut().expect("it receives");
-        replay((&mut *direction.tx, &mut **rx), &recording, &how, (&pool, &mut clock, &AtomicBool::new(false)))
+        tester.replay(&recording, &how, &AtomicBool::new(false))
     };
     for (speed, length_ns) in [(Some(1.0), 1_000_000), (Some(2.0), 500_000), (Some(0.5), 2_000_000), (None, 0)] {
         let outcome = send(speed, 1);
@@ -261,4 +259,7 @@ fn a_recording_is_sent_at_its_times() {
     let outcome = send(Some(1.0), 10);
     assert_eq!((outcome.sent_frames, outcome.received_frames), (40, 40));
     assert!(outcome.sending_ns.abs_diff(10_000_000) < 1_000_000);
+    let so_far = tester.readers()[0].read();
+    assert_eq!((so_far.sent_frames, so_far.received_frames), (56, 56), "over all of them");
+    assert!(so_far.polls > 0 && tester.turns().read() > so_far.polls);
 }

@@ -12,6 +12,7 @@ pub(super) use tap::{Tap, WithTap};
 use super::{
     Failure, forward,
     modes::Topology,
+    observe::ObserveOptions,
     options::Options as Forwarding,
     ports::{Started, Work},
     print,
@@ -102,6 +103,8 @@ pub(super) struct Options {
     /// DMA memory on normal pages: nothing to reserve on the host, but slower
     #[arg(long)]
     no_hugepages: bool,
+    #[command(flatten)]
+    observe: ObserveOptions,
     /// Keep capabilities and system calls that capturing does not need
     #[arg(long)]
     no_sandbox: bool,
@@ -137,6 +140,7 @@ pub(super) fn run(options: &Options, begun: Instant) -> Result<(), Failure> {
     })?;
     let mut forwarding = asked.forwarding;
     forwarding.capture.is_alone = true;
+    forwarding.observe = options.observe.clone();
     forward::run(forwarding, begun)
 }
 

@@ -3,24 +3,30 @@
 mod options;
 mod recording;
 mod summary;
+mod watch;
 
-use super::{Failure, console::Console, control::Signals, given::Given, print, sandbox::Sandbox};
+use super::{
+    Failure,
+    console::Console,
+    control::Signals,
+    given::Given,
+    life::{Phase, Readiness},
+    ports::LaneDrops,
+    print,
+    sample::PortCounts,
+    sandbox::Sandbox,
+};
 use core_affinity::CoreId;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc,
-    },
+    sync::{Arc, atomic::AtomicBool, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 use summary::Summary;
-use vfwire::{Address, DynPort, Host, HugepageChoice, Intent, Pool, PoolConfig, Port, PortConfig, PortEvent};
+use vfwire::{Address, DynPort, Host, HugepageChoice, Intent, Pool, PoolConfig, Port, PortConfig};
 use vfwire_pod::Root;
-use vfwire_traffic::{
-    Direction, DirectionReader, Outcome, Rate, Recording, Replay, SystemClock, Tester, TrafficError, Trial, Until, replay,
-};
+use vfwire_traffic::{Direction, Outcome, Rate, Replay, SystemClock, Tester, TrafficError, Trial, Until};
+use watch::Watch;
 
 pub(super) use options::Options;
 
@@ -31,7 +37,6 @@ const PORTS_MAX: usize = 2;
 const BUFFERS: u32 = 512 + 512 + 512;
 /// How often the ports are looked after.
 const PERIOD: Duration = Duration::from_millis(50);
-const STATUS_PERIOD: Duration = Duration::from_secs(1);
 /// How long a link may take to come up.
 const LINK_LIMIT: Duration = Duration::from_secs(10);
 
@@ -47,8 +52,9 @@ pub(super) fn run(mut options: Options) -> Result<(), Failure> {
 }
 
 fn generate(options: &Options, given: &Given, sandbox: Sandbox) -> Result<(), Failure> {
-    let signals = Signals::catch(false)?;
     let mut console = Console::new();
+    let mut observers = options.observe.open(&mut console)?;
+    let signals = Signals::catch(observers.is_live())?;
     given.notes().iter().for_each(|note| console.say(note));
     if options.wanted.ports.iter().all(|port| matches!(port, Address::Sim(_))) {
         sandbox.drop_capabilities()?;
@@ -61,26 +67,33 @@ fn generate(options: &Options, given: &Given, sandbox: Sandbox) -> Result<(), Fa
     let Opened { mut ports, names, directions, pool } = open(options, &mut host, &mut console)?;
     sandbox.drop_capabilities()?;
     let flows: Vec<_> = directions.iter().map(|direction| direction.stream.flows().to_vec()).collect();
-    let tester = Tester::new(directions, &pool, SystemClock::new()).map_err(Failure::usage)?;
-    let readers = tester.readers();
+    let mut tester = Tester::new(directions, &pool, SystemClock::new()).map_err(Failure::usage)?;
+    let (readers, turns) = (tester.readers(), tester.turns());
     let stop = Arc::new(AtomicBool::new(false));
     let core = options.core.or_else(|| given.cpu_order().and_then(|cpus| cpus.first().copied()));
     let trial = Trial { rate: options.rate, until: Until::After(options.time()), drain: options.drain.0.unwrap_or(LINK_LIMIT) };
     let stopped = stop.clone();
     let work: Box<dyn FnOnce() -> Outcomes + Send> = match loaded {
-        None => Box::new(move || {
-            let mut tester = tester;
-            tester.trial(&trial, &stopped)
-        }),
+        None => Box::new(move || tester.trial(&trial, &stopped)),
         Some(loaded) => {
             let how = Replay { speed: options.replay_speed.0, loops: options.loops, limit: options.time(), drain: trial.drain };
-            Box::new(move || Ok(again(tester, &loaded.recording, &how, (&pool, &stopped))))
+            Box::new(move || Ok(vec![tester.replay(&loaded.recording, &how, &stopped)]))
         }
     };
     let sender = Sender::start(work, core)?;
-    sandbox.close()?;
+    let readiness = Readiness::default();
+    observers.start(readiness.clone(), std::slice::from_ref(&turns), core.as_slice())?;
+    observers.sandbox(sandbox).close()?;
+    let mut before = counts(&mut ports);
+    let lost_before = host.lost_on_simulated_wires();
+    observers.show(format!("vfwire generate, {}, {} bytes", what_rate(options), what_sizes(options)), &mut console)?;
+    readiness.set(Phase::Ready);
     sender.go();
-    let ended = look_after(&mut ports, &readers, &sender, (&signals, &stop), &mut console);
+    let watch = Watch { readers: &readers, names: &names, turns: &turns, core, readiness: &readiness, stop: &stop };
+    let ended = watch.look_after(&mut ports, || sender.is_over(), &signals, (&mut observers, &mut console));
+    readiness.set(Phase::Ending);
+    observers.hide(&mut console);
+    signals.let_go();
     console.end_status();
     let outcomes = sender.join()?.map_err(Failure::usage)?;
     let simulated = ports.iter().any(|port| port.info().simulated);
@@ -88,16 +101,25 @@ fn generate(options: &Options, given: &Given, sandbox: Sandbox) -> Result<(), Fa
         Ok(why) => (*why).to_owned(),
         Err(failure) => failure.text.clone(),
     };
-    let directions = outcomes.iter().zip(names).zip(&flows);
+    for (before, now) in before.iter_mut().zip(counts(&mut ports)) {
+        *before = now.since(before);
+    }
+    let counted = before;
+    let directions = outcomes.iter().zip(names).zip(&flows).enumerate();
+    let of = |(at, ((outcome, names), flows)): (usize, ((&Outcome, _), &Vec<_>))| {
+        let places = summary::LostAt::of(&counted[at], &counted[other_end(at, counted.len())]);
+        summary::Direction::of(names, flows, outcome, places)
+    };
     let summary = Summary {
         version: env!("CARGO_PKG_VERSION"),
         simulated,
         partial: !complete || outcomes.iter().any(|outcome| outcome.stopped) || ended.is_err(),
         ended_by: why,
-        rate: options.replay.as_ref().map_or_else(|| options.rate.to_string(), |path| format!("replay of {}", path.display())),
-        sizes: options.replay.as_ref().map_or_else(|| options.sizes().to_string(), |_| "recorded".to_owned()),
+        rate: what_rate(options),
+        sizes: what_sizes(options),
         longest_gap_us: outcomes.iter().map(|outcome| outcome.longest_gap_ns).max().unwrap_or(0) as f64 / 1e3,
-        directions: directions.map(|((outcome, names), flows)| summary::Direction::of(names, flows, outcome)).collect(),
+        lost_on_simulated_wires: simulated.then(|| host.lost_on_simulated_wires() - lost_before),
+        directions: directions.map(of).collect(),
     };
     for mut port in ports {
         if let Err(error) = port.stop() {
@@ -110,6 +132,24 @@ fn generate(options: &Options, given: &Given, sandbox: Sandbox) -> Result<(), Fa
         print(&summary)?;
     }
     ended.map(drop)
+}
+
+/// How fast it sends, for people.
+fn what_rate(options: &Options) -> String {
+    options.replay.as_ref().map_or_else(|| options.rate.to_string(), |path| format!("replay of {}", path.display()))
+}
+
+fn what_sizes(options: &Options) -> String {
+    options.replay.as_ref().map_or_else(|| options.sizes().to_string(), |_| "recorded".to_owned())
+}
+
+fn counts(ports: &mut [DynPort]) -> Vec<PortCounts> {
+    ports.iter_mut().map(|port| PortCounts::of(&port.stats(), LaneDrops::default())).collect()
+}
+
+/// Where the frames of a port are expected: on itself, or on the other one.
+fn other_end(port: usize, ports: usize) -> usize {
+    (port + ports / 2) % ports
 }
 
 struct Opened {
@@ -154,7 +194,7 @@ fn open(options: &Options, host: &mut Host, console: &mut Console) -> Result<Ope
     let (mut directions, mut names) = (Vec::new(), Vec::new());
     for (from, (tx, rx)) in tx.into_iter().zip(rx).enumerate().take(if options.one_way || options.replay.is_some() { 1 } else { PORTS_MAX })
     {
-        let to = (from + ports.len() / 2) % ports.len();
+        let to = other_end(from, ports.len());
         let line = line_bits_per_s(&ports[from], options.wanted.ports.get(from));
         check_rate(options, &ports[from], line)?;
         names.push((ports[from].info().address.clone(), ports[to].info().address.clone()));
@@ -202,15 +242,6 @@ fn check_rate(options: &Options, port: &DynPort, line: Option<u64>) -> Result<()
     }
 }
 
-/// Sends a recording in the only direction there is.
-fn again(tester: Tester<SystemClock>, recording: &Recording, how: &Replay, (pool, stop): (&Pool, &AtomicBool)) -> Vec<Outcome> {
-    let outcomes = tester.into_directions().into_iter().filter_map(|mut direction| {
-        let rx = direction.rx.as_mut()?;
-        Some(replay((&mut *direction.tx, &mut **rx), recording, how, (pool, &mut SystemClock::new(), stop)))
-    });
-    outcomes.collect()
-}
-
 /// The thread that sends and receives.
 struct Sender {
     begin: mpsc::Sender<()>,
@@ -246,87 +277,5 @@ impl Sender {
 
     fn join(self) -> Result<Outcomes, Failure> {
         self.thread.join().map_err(|_| Failure::failed("the sending thread ended in a panic, which is a fault of vfwire: please report it"))
-    }
-}
-
-/// Until the trial is over. Gives why it ended.
-fn look_after(
-    ports: &mut [DynPort],
-    readers: &[DirectionReader],
-    sender: &Sender,
-    (signals, stop): (&Signals, &AtomicBool),
-    console: &mut Console,
-) -> Result<&'static str, Failure> {
-    let mut status = Status { begun: Instant::now(), last: Instant::now(), sent: 0, received: 0, latency_sum_ns: 0 };
-    let mut ended = Ok("the time is over");
-    while !sender.is_over() {
-        thread::sleep(PERIOD);
-        if !stop.load(Relaxed) {
-            if let Some(signal) = signals.asked() {
-                ended = Ok(signal);
-                stop.store(true, Relaxed);
-            }
-            if let Err(failure) = ports.iter_mut().try_for_each(|port| look_at(port, console)) {
-                ended = Err(failure);
-                stop.store(true, Relaxed);
-            }
-        }
-        if status.last.elapsed() >= STATUS_PERIOD {
-            status.next(readers, console);
-        }
-    }
-    ended
-}
-
-/// Says what has happened to a port. An error where it is gone.
-fn look_at(port: &mut DynPort, console: &mut Console) -> Result<(), Failure> {
-    /// Said at a time.
-    const EVENTS_MAX: usize = 16;
-    for _ in 0..EVENTS_MAX {
-        let address = port.info().address.clone();
-        match port.poll_control() {
-            Ok(None) => break,
-            Ok(Some(PortEvent::Failed { step, cause })) => return Err(Failure::failed(format!("{address}: failed: {step}: {cause}"))),
-            Ok(Some(PortEvent::Removed { cause })) => return Err(Failure::failed(format!("{address}: removed: {cause}"))),
-            Ok(Some(event)) => console.say(&format!("{address}: {event:?}")),
-            Err(error) => {
-                console.warn_once(format!("{address}: {error}"));
-                break;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// What is shown every second.
-struct Status {
-    begun: Instant,
-    last: Instant,
-    sent: u64,
-    received: u64,
-    latency_sum_ns: u64,
-}
-
-impl Status {
-    fn next(&mut self, readers: &[DirectionReader], console: &mut Console) {
-        let stats: Vec<_> = readers.iter().map(DirectionReader::read).collect();
-        let now = Instant::now();
-        let seconds = (now - self.last).as_secs_f64();
-        let (mut sent, mut received, mut latency_sum_ns) = (0, 0, 0);
-        for one in stats {
-            sent += one.sent_frames;
-            received += one.received_frames;
-            latency_sum_ns += one.latency_sum_ns;
-        }
-        let came = received.saturating_sub(self.received);
-        let mean_us = (latency_sum_ns - self.latency_sum_ns) as f64 / came.max(1) as f64 / 1e3;
-        console.status(&format!(
-            "{:4} s  {:9.4} Mframes/s sent, {:9.4} received, {} not back, mean latency {mean_us:.1} us",
-            self.begun.elapsed().as_secs(),
-            sent.saturating_sub(self.sent) as f64 / seconds / 1e6,
-            came as f64 / seconds / 1e6,
-            sent.saturating_sub(received),
-        ));
-        (self.last, self.sent, self.received, self.latency_sum_ns) = (now, sent, received, latency_sum_ns);
     }
 }

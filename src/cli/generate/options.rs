@@ -1,6 +1,6 @@
 //! What `vfwire generate` takes.
 
-use crate::cli::{Failure, given::Wanted, options::RunTime};
+use crate::cli::{Failure, given::Wanted, observe::ObserveOptions, options::RunTime};
 use std::{net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 use vfwire::{Address, MacAddr};
 use vfwire_traffic::{Combine, FlowConfig, Protocol, Ranges, Rate, Sizes, Stream, StreamConfig, TrafficError, Vlan};
@@ -88,6 +88,8 @@ pub(crate) struct Options {
     /// DMA memory on normal pages: nothing to reserve on the host, but slower
     #[arg(long)]
     pub(super) no_hugepages: bool,
+    #[command(flatten)]
+    pub(super) observe: ObserveOptions,
     /// Keep capabilities and system calls that generating does not need
     #[arg(long)]
     pub(super) no_sandbox: bool,

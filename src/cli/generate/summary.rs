@@ -1,5 +1,6 @@
 //! What `vfwire generate` says at its end: one JSON object, or a few lines.
 
+use crate::cli::sample::{Drop, PortCounts};
 use std::fmt;
 use vfwire_traffic::{Flow, Histogram, Outcome};
 
@@ -16,7 +17,50 @@ pub(super) struct Summary {
     pub(super) sizes: String,
     /// The longest time between two looks at the queues.
     pub(super) longest_gap_us: f64,
+    /// Frames that the wires of simulated ports have lost, on purpose or because they were full; of real ports nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lost_on_simulated_wires: Option<u64>,
     pub(super) directions: Vec<Direction>,
+}
+
+/// Where ports have counted frames that did not get through, whoever had sent those that were received.
+#[derive(Clone, Copy, serde::Serialize)]
+pub(super) struct LostAt {
+    /// The receiving port's device had no descriptor for them: this process did not look in time.
+    receiver_no_descriptor: u64,
+    receiver_damaged: u64,
+    receiver_reset: u64,
+    /// Frames that no device can send: they do not count as sent.
+    sender_unsendable: u64,
+    /// Buffers that the sending port's device had when it was reset: their frames may or may not have left.
+    sender_reset: u64,
+}
+
+impl LostAt {
+    /// Of what the two ports counted meanwhile.
+    pub(super) fn of(sender: &PortCounts, receiver: &PortCounts) -> Self {
+        Self {
+            receiver_no_descriptor: receiver.lost(Drop::NoDescriptor),
+            receiver_damaged: receiver.lost(Drop::Damaged),
+            receiver_reset: receiver.lost(Drop::RxReset),
+            sender_unsendable: sender.lost(Drop::Unsendable),
+            sender_reset: sender.lost(Drop::TxReset),
+        }
+    }
+
+    fn is_nowhere(&self) -> bool {
+        self.receiver_no_descriptor + self.receiver_damaged + self.receiver_reset + self.sender_unsendable + self.sender_reset == 0
+    }
+}
+
+impl fmt::Display for LostAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "receiver: {} without a descriptor, {} damaged, {} in a reset; sender: {} unsendable, {} in a reset",
+            self.receiver_no_descriptor, self.receiver_damaged, self.receiver_reset, self.sender_unsendable, self.sender_reset
+        )
+    }
 }
 
 #[derive(serde::Serialize)]
@@ -40,6 +84,8 @@ pub(super) struct Direction {
     received_bytes: u64,
     lost_frames: u64,
     loss: f64,
+    /// As far as the ports have counted it.
+    lost_at: LostAt,
     duplicate_frames: u64,
     reordered_frames: u64,
     reordered_most: u64,
@@ -101,7 +147,7 @@ impl fmt::Display for Quantiles {
 }
 
 impl Direction {
-    pub(super) fn of((from, to): (String, String), flows: &[Flow], outcome: &Outcome) -> Self {
+    pub(super) fn of((from, to): (String, String), flows: &[Flow], outcome: &Outcome, lost_at: LostAt) -> Self {
         let seconds = outcome.sending().as_secs_f64().max(1e-9);
         let of_flow = |(flow, outcome): (&Flow, &vfwire_traffic::FlowOutcome)| FlowSummary {
             flow: flow.to_string(),
@@ -126,6 +172,7 @@ impl Direction {
             received_bytes: outcome.received_bytes,
             lost_frames: outcome.lost_frames(),
             loss: outcome.loss(),
+            lost_at,
             duplicate_frames: outcome.duplicate_frames,
             reordered_frames: outcome.reordered_frames,
             reordered_most: outcome.reordered_most,
@@ -152,6 +199,9 @@ impl fmt::Display for Summary {
             write!(f, "\n  sent       {} frames, {mpps:.6} Mframes/s, {gbps:.3} Gbit/s on the line", one.sent_frames)?;
             write!(f, ", {} due and not sent", one.shortfall_frames)?;
             write!(f, "\n  received   {} frames, {} lost ({:.4} %)", one.received_frames, one.lost_frames, one.loss * 100.0)?;
+            if one.lost_frames != 0 || !one.lost_at.is_nowhere() {
+                write!(f, "\n             counted at the {}", one.lost_at)?;
+            }
             write!(
                 f,
                 "\n             {} duplicates, {} reordered (by up to {})",
@@ -166,6 +216,9 @@ impl fmt::Display for Summary {
             for flow in &one.flows {
                 write!(f, "\n  {}: {} of {}, {}", flow.flow, flow.received_frames, flow.sent_frames, flow.latency_ns)?;
             }
+        }
+        if let Some(lost) = self.lost_on_simulated_wires.filter(|lost| *lost != 0) {
+            write!(f, "\nlost on simulated wires: {lost} frames")?;
         }
         write!(f, "\nlongest time between two looks at the queues: {:.1} us", self.longest_gap_us)
     }

@@ -215,7 +215,9 @@ pub(super) const METRICS: &[Metric] = &[
         each_worker(facts, each, |worker| Value::Count(worker.counts.frames));
     }),
     gauge!("vfwire_worker_cycles_per_frame", None, "Time stamp counter for a frame, the median since the command began", |facts, each| {
-        each_worker(facts, each, |worker| Value::Gauge(worker.cycles_per_frame));
+        for (at, worker) in facts.sample.workers.iter().enumerate() {
+            worker.cycles_per_frame.into_iter().for_each(|cycles| each(vec![("worker", at.to_string())], Value::Gauge(cycles)));
+        }
     }),
     counter!("vfwire_latency_frames", Some("frames"), "Frames whose latency was measured", |facts, each| {
         each_latency(facts, each, |latency| Value::Count(latency.count));

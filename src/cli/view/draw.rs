@@ -195,7 +195,7 @@ fn workers(frame: &mut Frame<'_>, area: Rect, (screen, sample): (&Screen, &Sampl
             Cell::from(worker.cpu.map_or_else(|| "any".to_owned(), |cpu| cpu.to_string())),
             Cell::from(short(rate(last.frames, past))),
             Cell::from(format!("{:.1}", last.mean_burst())),
-            Cell::from(format!("{:.1}", worker.cycles_per_frame)),
+            Cell::from(worker.cycles_per_frame.map_or_else(|| "-".to_owned(), |cycles| format!("{cycles:.1}"))),
             Cell::from(short(rate(last.turns, past))).style(if still { theme.bad() } else { Style::new() }),
             Cell::from(short(total.frames as f64)),
         ])

@@ -25,7 +25,7 @@ fn sample(s: u64) -> Arc<Sample> {
         workers: vec![WorkerSample {
             cpu: Some(3),
             counts: WorkerCounts { frames: s * 1000, polls: s * 40, turns: s * 100 },
-            cycles_per_frame: 12.5,
+            cycles_per_frame: Some(12.5),
         }],
         latencies: vec![latency],
     })

@@ -69,7 +69,11 @@ impl Link {
 
     /// A reader of the frames dropped in both directions because a queue was full.
     pub fn dropped(&self) -> impl Fn() -> u64 + Send + use<> {
-        let lanes = [Arc::clone(&self.out), Arc::clone(&self.into)];
+        let mut lanes = vec![Arc::clone(&self.out)];
+        // Of a cable whose ends are joined there is one.
+        if !Arc::ptr_eq(&self.out, &self.into) {
+            lanes.push(Arc::clone(&self.into));
+        }
         move || lanes.iter().map(|lane| lock(lane).dropped_frames).sum()
     }
 }
@@ -128,5 +132,9 @@ mod tests {
         assert_eq!(right.receive(), Some(&[0][..]));
         assert_eq!(right.receive(), Some(&[1][..]));
         assert_eq!(right.receive(), None);
+        let mut looped = Link::looped(1);
+        let dropped = looped.dropped();
+        (0..3).for_each(|_| looped.send(&[1]));
+        assert_eq!(dropped(), 2, "its one direction is counted once");
     }
 }

@@ -3,10 +3,8 @@
 //! A store a turn into cache lines that nobody else writes: no read-modify-write, no system call. Whoever asks whether a worker still polls
 //! reads the count twice.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use crate::sync::AtomicU64;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 /// Alone in a pair of cache lines, which some processors fetch together.
 #[derive(Debug, Default)]
