@@ -1,5 +1,8 @@
 //! `vfwire capture` and `vfwire forward --capture`: tshark reads the files, and they have what the summaries say.
 
+mod running;
+
+use running::{count, json};
 use std::{
     fs,
     io::{BufRead, Read},
@@ -143,6 +146,84 @@ fn a_full_disk_is_one_line() {
     }
 }
 
+/// A disk of 64 KiB, as far as the command can tell: a limit to the size of its files.
+#[test]
+fn a_disk_that_fills_up_keeps_what_is_there() {
+    let path = file("filled.pcapng");
+    for (arguments, code) in [
+        (&["capture", "--json", "--duration", "5s", "-w"][..], 1),
+        (&["forward", "--json", "--duration", "300ms", "--capture-snap", "60", "--capture"], 0),
+    ] {
+        // In blocks of 512 bytes; `exec` keeps the limit.
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -f 128; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_vfwire")]);
+        let output = shell.args(arguments).arg(&path).args(["--port", OPEN]).output().expect("the command runs");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{:?}: {said}", output.status);
+        assert!(said.contains("filled.pcapng: File too large"), "{said}");
+        let lines = tshark(&path, &["frame.cap_len"]);
+        let len = fs::metadata(&path).unwrap().len();
+        // To the last block that is whole.
+        assert!((65_000..=65_536).contains(&len) && lines.iter().all(|len| len == "60"), "{len}: {said}");
+        let captured = &json(&text(&output.stdout))["capture"];
+        assert_eq!(count(captured, "frames"), lines.len() as u64, "{captured}");
+        assert!(captured["failure"].as_str().is_some_and(|failure| failure.contains("File too large")), "{captured}");
+        let ports = captured["ports"].as_array().expect("ports").iter();
+        let (seen, lost) = ports.fold((0, 0), |(seen, lost), port| (seen + count(port, "seen"), lost + count(port, "lost")));
+        assert_eq!(seen, lost + count(captured, "frames") + count(captured, "not_written"), "{captured}");
+        assert!(count(captured, "not_written") > 0, "{captured}");
+    }
+}
+
+/// By port and direction, the frames of a file and those that the summary counts.
+fn frames_of(mode: &[&str], name: &str) -> Vec<(String, String, usize)> {
+    let path = file(name);
+    let run = ["forward", "--json", "--duration", "200ms", "--capture-snap", "40", "--capture", path.to_str().unwrap()];
+    let output = vfwire(&[&run[..], mode].concat());
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let summary = json(&text(&output.stdout));
+    let lines = tshark(&path, &["frame.interface_id", "frame.packet_flags_direction"]);
+    assert_eq!(count(&summary["capture"], "frames"), lines.len() as u64);
+    let sides = summary["capture"]["ports"].as_array().expect("ports").iter().enumerate().map(|(at, side)| {
+        let line = format!("{}|0x0000000{}", at / 2, at % 2 + 1);
+        let found = lines.iter().filter(|found| **found == line).count();
+        let port = &summary["ports"][at / 2];
+        assert_eq!(found as u64 + count(side, "lost"), count(side, "seen"), "{side}");
+        let (direction, of_port) =
+            if at % 2 == 0 { ("in", count(port, "rx_frames")) } else { ("out", count(port, "tx_frames") + count(port, "tx_dropped")) };
+        assert_eq!(side["direction"], direction);
+        // What finds a port's burst full is dropped before it is captured.
+        let (seen, dropped) = (count(side, "seen"), count(port, "tx_dropped"));
+        assert!(seen <= of_port && seen + if at % 2 == 0 { 0 } else { dropped } >= of_port, "{side} of {port}");
+        (side["address"].as_str().expect("text").to_owned(), direction.to_owned(), found)
+    });
+    sides.collect()
+}
+
+#[test]
+fn a_router_captures_each_port_in_each_direction() {
+    let routes = file("capture-routes.txt");
+    fs::write(&routes, "198.19.0.0/16 1 02:00:00:00:00:ab\n").unwrap();
+    let routes = routes.to_str().unwrap();
+    let sides = frames_of(&["--mode", "l3", "--routes", routes, "--port", "sim:igbvf", "--port", "sim:virtio-net"], "l3.pcapng");
+    let found: Vec<_> = sides.iter().map(|(address, direction, found)| (address.as_str(), direction.as_str(), *found > 0)).collect();
+    let [a, b] = ["sim:igbvf", "sim:virtio-net#2"];
+    assert_eq!(found, [(a, "in", true), (a, "out", false), (b, "in", true), (b, "out", true)], "{sides:?}");
+    let lines = tshark(&file("l3.pcapng"), &["frame.packet_flags_direction", "eth.dst", "ip.ttl"]);
+    // Behind the switch: routed, and one hop on.
+    assert!(lines.iter().any(|line| line.starts_with("0x00000001|") && line.ends_with("|64")), "{:?}", lines.first());
+    assert!(lines.iter().filter(|line| line.starts_with("0x00000002|")).all(|line| line.ends_with("|02:00:00:00:00:ab|63")));
+}
+
+#[test]
+fn a_repeater_captures_every_copy_once() {
+    let ports = ["--mode", "flood", "--touch", "1", "--workers", "2", "--port", OPEN, "--port", OPEN, "--port", OPEN];
+    let sides = frames_of(&ports, "flood.pcapng");
+    assert_eq!(sides.len(), 6);
+    assert!(sides.iter().all(|(.., found)| *found > 0), "{sides:?}");
+}
+
 #[test]
 fn what_cannot_be_is_refused() {
     let path = file("refused.pcapng");
@@ -153,7 +234,6 @@ fn what_cannot_be_is_refused() {
         (&["capture", "--port", "sim:igbvf", "-w", path, "--file-size", "1"], 2, "64KiB or more"),
         (&["capture", "--port", "sim:igbvf", "-w", "-", "--files", "2"], 2, "stdout is no ring"),
         (&["forward", "--capture", "-"], 2, "would mix with the summary"),
-        (&["forward", "--mode", "flood", "--capture", path], 2, "does not know mode flood"),
         (&["forward", "--capture-filter", "ip"], 2, "--capture"),
     ] {
         let output = vfwire(arguments);

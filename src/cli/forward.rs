@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    capture::Capture,
+    capture::{Capture, Captured},
     console::Console,
     control::{self, Signals},
     flight::FlightFile,
@@ -104,22 +104,40 @@ fn forward(
     let ended = workers.stop();
 
     let is_capture_alone = capture.as_ref().is_some_and(Capture::is_alone);
-    let captured = capture.map_or(Ok(()), |capture| capture.finish(|line| console.say(line)));
+    let is_stdout_taken = capture.as_ref().is_some_and(Capture::is_to_stdout);
+    // Before the ports are closed: what waits in its rings is all it needs.
+    let captured = capture.map(|capture| capture.finish(&mut console)).transpose();
     let taken = Taken { elapsed, life, in_resets, dma_mapped_bytes: host.dma_mapped_bytes() };
-    let summary = summed_up.insert(Summary::of(options, &taken, &mut started, &watches, &readers));
+    let summary = Summary::of(options, &taken, &mut started, &watches, &readers);
+    let (captured, unfinished) = captured.map_or_else(|failure| (None, Err(failure)), |captured| (captured, Ok(())));
+    let summary = &*summed_up.insert(summary.with(captured));
     summary::of_workers(&places, &readers).iter().for_each(|line| console.say(line));
     for mut port in started {
         if let Err(error) = port.port.stop() {
             console.warn(&format!("{}: {error}", port.address()));
         }
     }
-    if is_capture_alone {
-        // Its own summary is printed.
-    } else if options.json {
+    let not_captured = summary.capture().and_then(Captured::failure).filter(|_| is_capture_alone);
+    let not_captured = not_captured.map_or(unfinished, |failure| Err(Failure::failed(failure)));
+    tell(summary, options.json, (is_capture_alone, is_stdout_taken), &mut console)?;
+    outcome.and_then(|ended_by| ended.and(not_captured).map(|()| ended_by))
+}
+
+/// The summary: on stdout, or with the rest on stderr where stdout has the frames. A command that only captures says what it captured.
+fn tell(summary: &Summary, json: bool, (is_alone, is_stdout_taken): (bool, bool), console: &mut Console) -> Result<(), Failure> {
+    let captured = summary.capture().map(ToString::to_string);
+    if json {
         let json = serde_json::to_string(summary).map_err(|error| Failure::failed(format!("no JSON of the summary: {error}")))?;
-        print(json)?;
-    } else {
-        print(&*summary)?;
+        if !is_stdout_taken {
+            return print(json);
+        }
+        console.line(&json);
+        return Ok(());
     }
-    outcome.and_then(|ended_by| ended.and(captured).map(|()| ended_by))
+    match captured {
+        Some(captured) if !is_alone || is_stdout_taken => captured.lines().for_each(|line| console.say(line)),
+        Some(captured) => return print(captured),
+        None => {}
+    }
+    if is_alone { Ok(()) } else { print(summary) }
 }

@@ -48,7 +48,7 @@ pub(super) enum Work {
     /// Those of the first port's queue pairs, then those of the second's, and so on.
     Lanes(Vec<JoinedLane>),
     /// One for each queue pair of a port.
-    Hubs(Vec<Hub>),
+    Hubs(Vec<JoinedHub>),
 }
 
 /// A lane, and which ports it joins.
@@ -60,13 +60,28 @@ pub(super) struct JoinedLane {
     pub(super) tap: Option<Tap>,
 }
 
+/// A hub of all ports.
+pub(super) struct JoinedHub {
+    pub(super) hub: Hub,
+    /// Where its frames are captured.
+    pub(super) tap: Option<Tap>,
+}
+
 impl Work {
+    /// Puts a tap into each lane or hub.
+    pub(super) fn tap(&mut self, mut tap: impl FnMut() -> Tap) {
+        match self {
+            Self::Lanes(lanes) => lanes.iter_mut().for_each(|lane| lane.tap = Some(tap())),
+            Self::Hubs(hubs) => hubs.iter_mut().for_each(|hub| hub.tap = Some(tap())),
+        }
+    }
+
     /// Of all queue pairs: those of the first port, then those of the second, and so on.
     pub(super) fn readers(&self) -> Vec<LaneReader> {
         match self {
             Self::Lanes(lanes) => lanes.iter().map(|joined| joined.lane.reader()).collect(),
             Self::Hubs(hubs) => {
-                let of_hubs: Vec<_> = hubs.iter().map(Hub::readers).collect();
+                let of_hubs: Vec<_> = hubs.iter().map(|joined| joined.hub.readers()).collect();
                 let ports = of_hubs.first().map_or(0, Vec::len);
                 (0..ports).flat_map(|port| of_hubs.iter().map(move |readers| readers[port].clone())).collect()
             }
@@ -132,7 +147,7 @@ fn join(topology: Topology, (rx, tx): (Rings<dyn RxQueue>, Rings<dyn TxQueue>), 
             if pairs.len() < ports || pairs.is_empty() {
                 return Work::Hubs(hubs);
             }
-            hubs.push(Hub::new(pairs, pool, burst));
+            hubs.push(JoinedHub { hub: Hub::new(pairs, pool, burst), tap: None });
         }
     }
     let mut tx: Vec<_> = tx.into_iter().map(Some).collect();

@@ -1,6 +1,7 @@
 //! What `vfwire forward` says at its end: one JSON object, or a few lines.
 
 use super::{
+    capture::Captured,
     life::Life,
     log::whole_us,
     modes::Mode,
@@ -39,6 +40,9 @@ pub(super) struct Summary {
     /// Memory that the devices reached: buffers and rings, in whole pages on real ports.
     dma_mapped_bytes: usize,
     ports: Vec<PortSummary>,
+    /// Where frames were captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capture: Option<Captured>,
 }
 
 /// What a run took, beside frames.
@@ -117,7 +121,18 @@ impl Summary {
             start_in_resets_us: whole_us(taken.in_resets),
             dma_mapped_bytes: taken.dma_mapped_bytes,
             ports,
+            capture: None,
         }
+    }
+
+    /// And of what was captured meanwhile.
+    pub(super) fn with(self, capture: Option<Captured>) -> Self {
+        Self { capture, ..self }
+    }
+
+    /// What was captured.
+    pub(super) fn capture(&self) -> Option<&Captured> {
+        self.capture.as_ref()
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::{
     Failure,
-    capture::{Tap, WithTap},
+    capture::{SwitchWithTap, Tap, WithTap},
     modes::{Mode, Plan, Topology},
     options::Options,
-    ports::{JoinedLane, Work},
+    ports::{JoinedHub, JoinedLane, Work},
 };
 use core_affinity::CoreId;
 use std::{
@@ -102,7 +102,7 @@ impl Drop for Workers {
 /// What one worker polls.
 enum Share {
     Lanes(Vec<JoinedLane>),
-    Hubs(Vec<Hub>),
+    Hubs(Vec<JoinedHub>),
 }
 
 /// Deals out in turn, see [`worker_of`].
@@ -125,7 +125,7 @@ fn shares(work: Work, workers: usize) -> Vec<Share> {
 enum Polled {
     /// Of each lane its ports, that which it receives from and that which it sends by, and where it is captured.
     Lanes(Worker, Vec<(usize, usize)>, Vec<Option<Tap>>),
-    Hub(Box<Hub>),
+    Hub(Box<JoinedHub>),
 }
 
 impl Polled {
@@ -147,7 +147,7 @@ impl Polled {
     fn turns(&self) -> TurnsReader {
         match self {
             Self::Lanes(worker, ..) => worker.turns(),
-            Self::Hub(hub) => hub.turns(),
+            Self::Hub(joined) => joined.hub.turns(),
         }
     }
 
@@ -155,15 +155,22 @@ impl Polled {
     fn poll(self, plan: &Plan, stop: &AtomicBool) {
         match self {
             Self::Lanes(worker, ends, taps) => poll_lanes(worker, &ends, taps, plan, stop),
-            Self::Hub(mut hub) => match plan.options.mode {
-                Mode::L3 => poll_hub(&mut hub, plan.l3(), plan, stop),
-                _ => poll_hub(&mut hub, Flood, plan, stop),
+            Self::Hub(joined) => match plan.options.mode {
+                Mode::L3 => poll_tapped_hub(*joined, plan.l3(), plan, stop),
+                _ => poll_tapped_hub(*joined, Flood, plan, stop),
             },
         }
     }
 }
 
-fn poll_hub(hub: &mut Hub, mut switch: impl Switch, plan: &Plan, stop: &AtomicBool) {
+fn poll_tapped_hub(joined: JoinedHub, switch: impl Switch, plan: &Plan, stop: &AtomicBool) {
+    match joined.tap {
+        Some(tap) => poll_hub(joined.hub, SwitchWithTap::new(tap, switch), plan, stop),
+        None => poll_hub(joined.hub, switch, plan, stop),
+    }
+}
+
+fn poll_hub(mut hub: Hub, mut switch: impl Switch, plan: &Plan, stop: &AtomicBool) {
     match plan.options.touch {
         Some(lines) => hub.run(&mut (Touch::lines(lines.into()), switch), stop),
         None => hub.run(&mut switch, stop),
@@ -173,11 +180,12 @@ fn poll_hub(hub: &mut Hub, mut switch: impl Switch, plan: &Plan, stop: &AtomicBo
 fn poll_lanes(mut worker: Worker, ends: &[(usize, usize)], taps: Vec<Option<Tap>>, plan: &Plan, stop: &AtomicBool) {
     let each = ends.iter().copied();
     if taps.iter().any(Option::is_some) {
-        let stage = |(from, leaves_by)| match plan.options.touch {
+        let stage = |from, leaves_by| match plan.options.touch {
             Some(lines) => Box::new((Touch::lines(lines.into()), plan.stage(from, leaves_by))) as Box<dyn Stage>,
             None => plan.stage(from, leaves_by),
         };
-        let mut tapped: Vec<_> = taps.into_iter().zip(each).map(|(tap, of)| WithTap { tap, stage: stage(of) }).collect();
+        let with_tap = |(tap, (from, leaves_by))| WithTap { tap, from, leaves_by, stage: stage(from, leaves_by) };
+        let mut tapped: Vec<_> = taps.into_iter().zip(each).map(with_tap).collect();
         return worker.run_each(&mut tapped, stop);
     }
     // Each loop is compiled with its stage in it, but for the rarer combinations.

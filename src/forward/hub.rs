@@ -62,6 +62,12 @@ impl Outputs {
         }
     }
 
+    /// The frames that are to leave by `port`: those that its ring did not take before, and then those that it was given since, in order.
+    /// Nothing where there is no such port.
+    pub fn frames(&mut self, port: usize) -> Option<impl ExactSizeIterator<Item = PacketMut<'_>>> {
+        self.bursts.get_mut(port).map(Burst::iter_mut)
+    }
+
     #[cfg(test)]
     pub(super) fn parts(&mut self) -> (&mut [Burst], &mut [u64]) {
         (&mut self.bursts, &mut self.full)

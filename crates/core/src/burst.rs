@@ -106,7 +106,7 @@ impl Burst {
 
     /// The frames, oldest first.
     #[inline(always)]
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = PacketMut<'_>> {
+    pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = PacketMut<'_>> {
         let len = self.len.min(BURST_MAX);
         let (arena, flags, words) = (&**self.arena, &self.flags, self.words);
         let Frames { buffer, span, raw, asked } = &mut *self.frames;

@@ -4,7 +4,10 @@
 //! writes pcapng, `pcap-file`, allocates for each block's options, and says nothing of how much of a file is whole when its disk is full.
 
 use crate::format::{BYTE_ORDER, ETHERNET, INTERFACE, PACKET, SECTION, STATISTICS, if_opt, isb_opt, opt, packet_opt, shb_opt};
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    iter,
+};
 
 /// Blocks are given to the operating system once they are as much as this, in bytes.
 const BATCH: usize = 1 << 17;
@@ -76,12 +79,14 @@ pub struct Writer<W> {
     /// Whole blocks that the sink does not have yet.
     waiting: Vec<u8>,
     whole_len: u64,
+    /// Frames of each interface that were in hand when the sink failed.
+    failed: Vec<u64>,
 }
 
 impl<W: Write> Writer<W> {
     /// Begins a file: `application` is who writes it. Interfaces have the numbers 0, 1, … in this order.
     pub fn new(sink: W, application: &str, interfaces: &[Interface]) -> Self {
-        let mut writer = Self { sink, waiting: Vec::with_capacity(BATCH + 4096), whole_len: 0 };
+        let mut writer = Self { sink, waiting: Vec::with_capacity(BATCH + 4096), whole_len: 0, failed: vec![0; interfaces.len()] };
         block(&mut writer.waiting, SECTION, |body| {
             put(body, &[BYTE_ORDER, 1, u32::MAX, u32::MAX]);
             text(body, shb_opt::APPLICATION, application);
@@ -170,6 +175,11 @@ impl<W: Write> Writer<W> {
         self.whole_len
     }
 
+    /// Of each interface, frames that were [written](Self::write) and that the sink has failed to take whole. None before an error.
+    pub fn failed(&self) -> &[u64] {
+        &self.failed
+    }
+
     /// Bytes of the file, whether or not the sink has them yet.
     pub fn len(&self) -> u64 {
         self.whole_len + self.waiting.len() as u64
@@ -196,23 +206,28 @@ impl<W: Write> Writer<W> {
                 Err(error) => break Err(error),
             }
         };
-        self.whole_len += whole(&self.waiting[..given]);
+        let whole = blocks(&self.waiting[..given]).map(<[u8]>::len).sum::<usize>();
+        self.whole_len += whole as u64;
+        for block in blocks(&self.waiting[whole..]).filter(|block| word(block, 0) == Some(PACKET)) {
+            let interface = word(block, 8).and_then(|interface| self.failed.get_mut(interface as usize));
+            interface.into_iter().for_each(|failed| *failed += 1);
+        }
         self.waiting.clear();
         result
     }
 }
 
-/// Bytes of those blocks that are whole in the first bytes of a run of blocks.
-fn whole(bytes: &[u8]) -> u64 {
-    let mut at = 0;
-    while let Some(len) = bytes.get(at + 4..).and_then(<[u8]>::first_chunk::<4>) {
-        let next = at + u32::from_le_bytes(*len) as usize;
-        if next > bytes.len() {
-            break;
-        }
-        at = next;
-    }
-    at as u64
+/// Those blocks that are whole in the first bytes of a run of blocks.
+fn blocks(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    iter::from_fn(move || {
+        let (block, rest) = bytes.split_at_checked(word(bytes, 4)? as usize)?;
+        bytes = rest;
+        Some(block)
+    })
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map(|word| u32::from_le_bytes(*word))
 }
 
 /// A block: its type, its length, what `body` adds, and its length again.
@@ -263,4 +278,44 @@ fn len_of(bytes: &[u8]) -> u32 {
 
 fn halves(time_ns: u64) -> [u32; 2] {
     [time_ns >> 32, time_ns & u64::from(u32::MAX)].map(|half| u32::try_from(half).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk with so much room.
+    struct Disk(usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.0);
+            self.0 -= taken;
+            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn frames_that_a_disk_does_not_take_whole_are_told_of() {
+        let interface = Interface { name: "a".into(), snap_len: 0, filter: None };
+        let interfaces = [interface.clone(), interface];
+        let head_len = usize::try_from(Writer::new(Vec::new(), "test", &interfaces).len()).unwrap();
+        // Each frame is a block of 60 bytes: 28 before it, 12 of its own, and 20 behind it.
+        for (room, whole, failed) in [(0, 0, [2, 2]), (59, 0, [2, 2]), (60, 1, [1, 2]), (179, 2, [1, 1]), (240, 4, [0, 0])] {
+            let mut writer = Writer::new(Disk(head_len + room), "test", &interfaces);
+            for at in 0..4_u8 {
+                let (interface, data) = (u32::from(at % 2), &[at; 12]);
+                let packet =
+                    Packet { time_ns: 0, interface, direction: Direction::In, original_len: 12, data, lost_before: 0, comment: None };
+                writer.write(&packet).unwrap();
+            }
+            assert_eq!(writer.failed(), [0, 0], "nothing was given to the disk yet");
+            assert_eq!(writer.flush().is_ok(), whole == 4);
+            assert_eq!((writer.whole_len(), writer.failed()), ((head_len + whole * 60) as u64, &failed[..]), "room for {room}");
+        }
+    }
 }

@@ -4,21 +4,24 @@
 //! the disk does reaches the worker: a full ring costs the frame, which is counted by port and direction and told of in the file.
 
 mod file;
+mod summary;
 mod tap;
 mod writer;
 
-pub(super) use tap::{Tap, WithTap};
+pub(super) use summary::Captured;
+pub(super) use tap::{SwitchWithTap, Tap, WithTap};
 
 use super::{
-    Failure, forward,
-    modes::Topology,
+    Failure,
+    console::Console,
+    forward,
     observe::ObserveOptions,
     options::Options as Forwarding,
     ports::{Started, Work},
-    print,
 };
 use clap::{Args, Parser};
 use file::Files;
+use signal_hook::{consts::SIGXFSZ, flag};
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
@@ -33,7 +36,7 @@ use std::{
     thread::{self, JoinHandle},
     time::Instant,
 };
-use tap::Tapped;
+use tap::InOut;
 use vfwire_pcap::{Filter, Interface};
 use writer::{Shared, WriterThread};
 
@@ -97,6 +100,9 @@ pub(super) struct Options {
     /// How large a file of a ring becomes [default: 64MiB]
     #[arg(long, value_name = "SIZE")]
     file_size: Option<String>,
+    /// Print the summary as one JSON object, the one of `vfwire forward`, and each event as one on stderr. With `-w -` both are on stderr
+    #[arg(long)]
+    json: bool,
     /// Receive the frames of all stations, where the PF grants it
     #[arg(long)]
     promiscuous: bool,
@@ -132,7 +138,12 @@ pub(super) fn run(options: &Options, begun: Instant) -> Result<(), Failure> {
     for (option, value) in texts {
         words.extend(value.iter().map(|value| format!("{option}={value}").into()));
     }
-    let flags = [("--promiscuous", options.promiscuous), ("--no-hugepages", options.no_hugepages), ("--no-sandbox", options.no_sandbox)];
+    let flags = [
+        ("--json", options.json),
+        ("--promiscuous", options.promiscuous),
+        ("--no-hugepages", options.no_hugepages),
+        ("--no-sandbox", options.no_sandbox),
+    ];
     words.extend(flags.iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| (*flag).into()));
     let asked = Asked::try_parse_from(words).map_err(|error| {
         let text = error.to_string().replace("--capture-", "--");
@@ -173,20 +184,11 @@ fn parse_size(text: &str) -> Result<u64, String> {
 pub(super) struct Capture {
     thread: JoinHandle<()>,
     shared: Arc<Shared>,
-    taps: Vec<(Arc<[tap::Counts; 2]>, [usize; 2])>,
+    taps: Vec<Arc<[InOut]>>,
     names: Vec<String>,
+    path: PathBuf,
     is_alone: bool,
-    is_to_stdout: bool,
     told: bool,
-}
-
-/// What was captured on a port, in one direction.
-struct Line {
-    name: String,
-    direction: &'static str,
-    seen: u64,
-    accepted: u64,
-    lost: u64,
 }
 
 impl Capture {
@@ -202,25 +204,22 @@ impl Capture {
         if is_to_stdout && !is_alone {
             return Err(Failure::usage("--capture - would mix with the summary on stdout: give a file, or use `vfwire capture -w -`"));
         }
-        let Work::Lanes(lanes) = work else {
-            let mode = options.modes.mode;
-            debug_assert!(mode.topology() == Topology::Any);
-            return Err(Failure::usage(format!("--capture does not know mode {}: it takes io, mac-swap, mac, drop and echo", mode.name())));
-        };
         let names: Vec<String> = started.iter().map(|port| port.address().to_owned()).collect();
         let interface =
             |name: &String| Interface { name: name.clone(), snap_len: *snap, filter: filter.as_ref().map(|filter| filter.text.clone()) };
         let files = Files::open(path, *files, *file_size)?;
+        // Where a file's size has a limit, writing beyond it is an error like that of a full disk, and not the end of the process.
+        flag::register(SIGXFSZ, Arc::default()).map_err(|error| Failure::failed(format!("SIGXFSZ cannot be caught: {error}")))?;
         let mut tapped = Vec::new();
-        for lane in lanes {
+        work.tap(|| {
             let filter = filter.as_ref().map(|filter| filter.filter.clone());
-            let (tap, end) = Tap::new(filter, *snap as usize, [lane.from, lane.leaves_by]);
-            lane.tap = Some(tap);
+            let (tap, end) = Tap::new(filter, *snap as usize, names.len());
             tapped.push(end);
-        }
+            tap
+        });
         let counters = || names.iter().map(|_| AtomicU64::new(0)).collect();
         let shared = Arc::new(Shared { written: counters(), not_written: counters(), ..Shared::default() });
-        let taps = tapped.iter().map(|Tapped { counts, interfaces, .. }| (counts.clone(), *interfaces)).collect();
+        let taps = tapped.iter().map(|tapped| tapped.counts.clone()).collect();
         let interfaces = names.iter().map(interface).collect();
         let writer = WriterThread { taps: tapped, files, interfaces, count: count.unwrap_or(u64::MAX), shared: shared.clone() };
         let (ready, is_ready) = mpsc::channel();
@@ -231,7 +230,7 @@ impl Capture {
         let thread = thread.map_err(|error| Failure::failed(format!("no thread that writes the capture: {error}")))?;
         // The beginning of a thread makes system calls that the sandbox refuses; it has to be over by then.
         let _ = is_ready.recv();
-        Ok(Some(Self { thread, shared, taps, names, is_alone: *is_alone, is_to_stdout, told: false }))
+        Ok(Some(Self { thread, shared, taps, names, path: path.clone(), is_alone: *is_alone, told: false }))
     }
 
     fn failure(&self) -> Option<String> {
@@ -259,54 +258,28 @@ impl Capture {
         failure
     }
 
-    /// Whether the summary of what was captured takes the place of the forwarder's.
+    /// Whether nothing but capturing was asked for.
     pub(super) fn is_alone(&self) -> bool {
         self.is_alone
     }
 
+    /// Whether stdout has the frames.
+    pub(super) fn is_to_stdout(&self) -> bool {
+        self.path == Path::new("-")
+    }
+
     /// Writes what is left, once the workers have ended, and sums up.
-    pub(super) fn finish(self, say: impl FnMut(&str)) -> Result<(), Failure> {
+    pub(super) fn finish(self, console: &mut Console) -> Result<Captured, Failure> {
         self.shared.is_ending.store(true, Release);
-        let Self { thread, shared, taps, names, is_alone, is_to_stdout, .. } = self;
+        let Self { thread, shared, taps, names, path, is_alone, told } = self;
         if thread.join().is_err() {
             return Err(Failure::failed(
                 "the thread that writes the capture ended in a panic, which is a fault of vfwire: please report it",
             ));
         }
-        let mut lines = Vec::new();
-        for (number, name) in names.iter().enumerate() {
-            for (at, direction) in ["in", "out"].into_iter().enumerate() {
-                let of = taps.iter().filter(|(_, interfaces)| interfaces[at] == number).map(|(counts, _)| &counts[at]);
-                let mut line = Line { name: name.clone(), direction, seen: 0, accepted: 0, lost: 0 };
-                for counts in of {
-                    line.seen += counts.seen.load(Relaxed);
-                    line.accepted += counts.accepted.load(Relaxed);
-                    line.lost += counts.lost.load(Relaxed);
-                }
-                lines.push(line);
-            }
-        }
-        let sum = |counters: &[AtomicU64]| counters.iter().map(|counter| counter.load(Relaxed)).sum::<u64>();
-        let mut text = format!("captured {} frames", sum(&shared.written));
-        let rest = sum(&shared.not_written);
-        if rest > 0 {
-            text.push_str(&format!(", {rest} not written because the file could not be"));
-        }
-        for Line { name, direction, seen, accepted, lost } in lines.iter().filter(|line| line.seen > 0) {
-            let filtered = seen - accepted;
-            text.push_str(&format!(
-                "\n{name} {direction}: {seen} frames, {filtered} filtered out, {lost} not written because the disk was too slow"
-            ));
-        }
-        let failure = shared.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if is_alone && !is_to_stdout {
-            print(&text)?;
-        } else {
-            text.lines().for_each(say);
-        }
-        match failure {
-            Some(failure) if is_alone => Err(Failure::failed(failure)),
-            _ => Ok(()),
-        }
+        let captured = Captured::of(path, &names, &taps, &shared);
+        // The last of it was written just now.
+        captured.failure().filter(|_| !told && !is_alone).iter().for_each(|news| console.warn(news));
+        Ok(captured)
     }
 }

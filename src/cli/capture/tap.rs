@@ -8,15 +8,18 @@ use std::{
     },
     time::{SystemTime, UNIX_EPOCH},
 };
-use vfwire::{BufCache, Burst, forward::Stage};
+use vfwire::{
+    BufCache, Burst, PacketMut,
+    forward::{Outputs, Stage, Switch},
+};
 use vfwire_pcap::{Direction, Filter};
 
 /// Bytes of a tap's ring: some ten thousand frames of 64 bytes.
 const RING: usize = 4 << 20;
-/// Before each frame's bytes: time, frames lost before it, length on the wire, length captured, direction.
-pub(super) const HEAD: usize = 8 + 8 + 4 + 4 + 1;
+/// Before each frame's bytes: time, frames lost before it, length on the wire, length captured, port, direction.
+pub(super) const HEAD: usize = 8 + 8 + 4 + 4 + 2 + 1;
 
-/// What became of the frames of one direction. Written by one worker.
+/// What became of a port's frames of one direction. Written by one worker.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) seen: AtomicU64,
@@ -25,35 +28,37 @@ pub(super) struct Counts {
     pub(super) lost: AtomicU64,
 }
 
-/// One lane's tap.
+/// Of a port: what came in, and what went out.
+pub(super) type InOut = [Counts; 2];
+
+/// One worker's tap in one lane or hub.
 pub(in crate::cli) struct Tap {
     ring: Producer<u8>,
     filter: Option<Arc<Filter>>,
     snap: usize,
-    /// By direction: in, out.
-    counts: Arc<[Counts; 2]>,
-    /// Lost since the last frame that was not, by direction.
-    lost: [u64; 2],
+    /// By port.
+    counts: Arc<[InOut]>,
+    /// Lost since the last frame that was not, by port and direction.
+    lost: Vec<[u64; 2]>,
 }
 
 /// The other end.
 pub(super) struct Tapped {
     pub(super) ring: Consumer<u8>,
-    pub(super) counts: Arc<[Counts; 2]>,
-    /// Interfaces that frames come in by, and go out by.
-    pub(super) interfaces: [usize; 2],
+    pub(super) counts: Arc<[InOut]>,
 }
 
 impl Tap {
-    pub(super) fn new(filter: Option<Arc<Filter>>, snap: usize, interfaces: [usize; 2]) -> (Self, Tapped) {
+    pub(super) fn new(filter: Option<Arc<Filter>>, snap: usize, ports: usize) -> (Self, Tapped) {
         let (producer, consumer) = RingBuffer::new(RING);
-        let counts = Arc::<[Counts; 2]>::default();
-        let tap = Self { ring: producer, filter, snap, counts: counts.clone(), lost: [0; 2] };
-        (tap, Tapped { ring: consumer, counts, interfaces })
+        let counts: Arc<[InOut]> = (0..ports).map(|_| InOut::default()).collect();
+        let tap = Self { ring: producer, filter, snap, counts: counts.clone(), lost: vec![[0; 2]; ports] };
+        (tap, Tapped { ring: consumer, counts })
     }
 
-    fn burst(&mut self, burst: &mut Burst, direction: Direction) {
-        if burst.is_empty() {
+    /// Frames of one moment.
+    fn take<'a>(&mut self, frames: impl ExactSizeIterator<Item = PacketMut<'a>>, port: usize, direction: Direction) {
+        if frames.len() == 0 {
             return;
         }
         // One reading for all of them.
@@ -61,7 +66,7 @@ impl Tap {
         let time_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let at = usize::from(direction == Direction::Out);
         let (mut seen, mut accepted, mut lost) = (0, 0, 0);
-        for frame in burst.iter_mut() {
+        for frame in frames {
             let original_len: usize = frame.segments().map(<[u8]>::len).sum();
             seen += 1;
             // The filter sees a frame's first buffer: 2 KiB, in which all headers are.
@@ -73,15 +78,16 @@ impl Tap {
             let captured = original_len.min(self.snap);
             let Ok(mut room) = self.ring.write_chunk(HEAD + captured) else {
                 lost += 1;
-                self.lost[at] += 1;
+                self.lost[port][at] += 1;
                 continue;
             };
             let mut head = [0; HEAD];
             head[..8].copy_from_slice(&time_ns.to_le_bytes());
-            head[8..16].copy_from_slice(&self.lost[at].to_le_bytes());
+            head[8..16].copy_from_slice(&self.lost[port][at].to_le_bytes());
             head[16..20].copy_from_slice(&whole.to_le_bytes());
             head[20..24].copy_from_slice(&u32::try_from(captured).unwrap_or(u32::MAX).to_le_bytes());
-            head[24] = u8::from(direction == Direction::Out);
+            head[24..26].copy_from_slice(&u16::try_from(port).unwrap_or(u16::MAX).to_le_bytes());
+            head[26] = u8::from(direction == Direction::Out);
             let (first, second) = room.as_mut_slices();
             let mut into = Split { first, second };
             into.put(&head);
@@ -92,9 +98,9 @@ impl Tap {
                 left -= part;
             }
             room.commit_all();
-            self.lost[at] = 0;
+            self.lost[port][at] = 0;
         }
-        let counts = &self.counts[at];
+        let counts = &self.counts[port][at];
         for (counter, by) in [(&counts.seen, seen), (&counts.accepted, accepted), (&counts.lost, lost)] {
             if by > 0 {
                 // One writer: no need of a locked instruction.
@@ -125,9 +131,11 @@ impl Split<'_> {
     }
 }
 
-/// A stage with a tap before and behind it: `in` is what was received, `out` what the stage leaves to be sent.
+/// A lane's stage with a tap before and behind it: `in` is what was received, `out` what the stage leaves to be sent.
 pub(in crate::cli) struct WithTap<S> {
     pub(in crate::cli) tap: Option<Tap>,
+    pub(in crate::cli) from: usize,
+    pub(in crate::cli) leaves_by: usize,
     pub(in crate::cli) stage: S,
 }
 
@@ -135,11 +143,41 @@ impl<S: Stage> Stage for WithTap<S> {
     #[inline(always)]
     fn process(&mut self, burst: &mut Burst, cache: &mut BufCache) {
         if let Some(tap) = &mut self.tap {
-            tap.burst(burst, Direction::In);
+            tap.take(burst.iter_mut(), self.from, Direction::In);
         }
         self.stage.process(burst, cache);
         if let Some(tap) = &mut self.tap {
-            tap.burst(burst, Direction::Out);
+            tap.take(burst.iter_mut(), self.leaves_by, Direction::Out);
+        }
+    }
+}
+
+/// A hub's switch with a tap before and behind it: `in` is what was received, `out` what the switch has just given each port to send.
+pub(in crate::cli) struct SwitchWithTap<S> {
+    tap: Tap,
+    switch: S,
+    /// Frames that wait for each port since before: they have been captured.
+    waiting: Vec<usize>,
+}
+
+impl<S> SwitchWithTap<S> {
+    pub(in crate::cli) fn new(tap: Tap, switch: S) -> Self {
+        Self { waiting: vec![0; tap.counts.len()], tap, switch }
+    }
+}
+
+impl<S: Switch> Switch for SwitchWithTap<S> {
+    #[inline(always)]
+    fn switch(&mut self, from: usize, burst: &mut Burst, out: &mut Outputs, cache: &mut BufCache) {
+        self.tap.take(burst.iter_mut(), from, Direction::In);
+        for (port, waiting) in self.waiting.iter_mut().enumerate() {
+            *waiting = out.frames(port).map_or(0, |frames| frames.len());
+        }
+        self.switch.switch(from, burst, out, cache);
+        for (port, waiting) in self.waiting.iter().enumerate() {
+            if let Some(frames) = out.frames(port) {
+                self.tap.take(frames.skip(*waiting), port, Direction::Out);
+            }
         }
     }
 }

@@ -69,27 +69,22 @@ impl WriterThread {
                 for _ in 0..1024 {
                     let Some(packet) = pop(&mut self.taps[at], &mut data) else { break };
                     found = true;
-                    let interface = packet.interface as usize;
                     if total >= self.count {
                         // The command ends, and this came after the last one that was asked for.
                         continue;
                     }
-                    let result = writer.as_mut().map(|writer| writer.write(&packet));
-                    match result {
-                        Some(Ok(())) => {
-                            self.shared.written[interface].fetch_add(1, Relaxed);
-                            total += 1;
-                            if total == self.count {
-                                self.shared.is_complete.store(true, Relaxed);
-                            }
-                        }
-                        Some(Err(error)) => {
-                            self.shared.not_written[interface].fetch_add(1, Relaxed);
-                            self.give_up(writer.take(), &error);
-                        }
-                        None => {
-                            self.shared.not_written[interface].fetch_add(1, Relaxed);
-                        }
+                    let number = packet.interface as usize;
+                    let Some(into) = &mut writer else {
+                        self.shared.not_written[number].fetch_add(1, Relaxed);
+                        continue;
+                    };
+                    let result = into.write(&packet);
+                    self.shared.written[number].fetch_add(1, Relaxed);
+                    total += 1;
+                    if let Err(error) = result {
+                        self.give_up(writer.take(), &error);
+                    } else if total == self.count {
+                        self.shared.is_complete.store(true, Relaxed);
                     }
                     if writer.as_ref().is_some_and(|writer| writer.len() >= self.files.max_len) {
                         writer = self.rotate(writer.take(), start_ns);
@@ -114,13 +109,8 @@ impl WriterThread {
     /// Writes what there is to say at the end of a file, and gives its sink back.
     fn finish(&mut self, mut writer: Writer<Sink>, start_ns: u64) -> Option<Sink> {
         for (number, interface) in self.interfaces.iter().enumerate() {
-            let sum = |of: fn(&Counts) -> &AtomicU64| -> u64 {
-                let taps = self.taps.iter();
-                taps.flat_map(|tap| tap.interfaces.iter().zip(&*tap.counts))
-                    .filter(|(interface, _)| **interface == number)
-                    .map(|(_, counts)| of(counts).load(Relaxed))
-                    .sum()
-            };
+            let counts = || self.taps.iter().filter_map(|tap| tap.counts.get(number)).flatten();
+            let sum = |of: fn(&Counts) -> &AtomicU64| counts().map(|counts| of(counts).load(Relaxed)).sum::<u64>();
             let written = self.shared.written[number].load(Relaxed);
             let lost = sum(|counts| &counts.lost) + self.shared.not_written[number].load(Relaxed);
             let comment = (lost > 0).then(|| format!("{lost} frames of {} could not be written: the disk did not keep up", interface.name));
@@ -153,6 +143,10 @@ impl WriterThread {
     fn give_up(&self, writer: Option<Writer<Sink>>, error: &io::Error) {
         self.fail(error);
         let Some(writer) = writer else { return };
+        for (number, failed) in writer.failed().iter().enumerate() {
+            self.shared.written[number].fetch_sub(*failed, Relaxed);
+            self.shared.not_written[number].fetch_add(*failed, Relaxed);
+        }
         let len = writer.whole_len();
         if let Sink::File(file) = writer.into_sink() {
             // Where that fails too, the file ends within a block, which readers say.
@@ -176,10 +170,10 @@ fn pop<'a>(tap: &mut Tapped, data: &'a mut Vec<u8>) -> Option<Packet<'a>> {
     data.resize(u32_at(20) as usize, 0);
     // Head and bytes were put in together.
     tap.ring.pop_entire_slice(data).ok()?;
-    let is_out = head[24] != 0;
+    let is_out = head[26] != 0;
     let packet = Packet {
         time_ns: u64_at(0),
-        interface: u32::try_from(tap.interfaces[usize::from(is_out)]).unwrap_or(u32::MAX),
+        interface: u16::from_le_bytes([head[24], head[25]]).into(),
         direction: if is_out { Direction::Out } else { Direction::In },
         original_len: u32_at(16),
         data,
