@@ -165,13 +165,17 @@ impl<T: Tester> Run<'_, T> {
                 Next::Try(load) => load,
                 Next::End(ended) => return Ok(ended),
             };
-            while self.database.class(load, &stage) == Class::Undecided {
+            // At least one trial for each load, so that the search ends whatever is proposed.
+            loop {
                 if self.trials_left == 0 {
                     return Ok(Ended::Trials);
                 }
                 self.trials_left -= 1;
                 let observed = self.tester.trial(load, stage.final_trial)?;
                 self.database.add(load, observed);
+                if self.database.class(load, &stage) != Class::Undecided {
+                    break;
+                }
             }
         }
     }

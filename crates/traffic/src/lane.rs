@@ -19,7 +19,7 @@ use vfwire_core::{
 };
 use vfwire_spec::net::ETH_FCS_BYTES;
 
-/// Most frames handed over or taken at once.
+/// Most frames handed over or taken at once, unless told.
 const BURST: usize = 32;
 /// Most flows whose latency is kept one by one: a histogram takes 23 KiB.
 const LATENCY_FLOWS_MAX: usize = 1024;
@@ -192,6 +192,11 @@ impl Lane {
     pub(crate) fn set_stream(&mut self, stream: Stream, pool: &Pool) -> Result<(), TrafficError> {
         let before = std::mem::replace(&mut self.direction.stream, stream);
         self.fit(pool).inspect_err(|_| self.direction.stream = before)
+    }
+
+    /// Between trials: both bursts are empty.
+    pub(crate) fn set_burst(&mut self, frames: usize, pool: &Pool) {
+        (self.tx_burst, self.rx_burst) = (pool.burst(frames), pool.burst(frames));
     }
 
     pub(crate) fn reader(&self) -> DirectionReader {

@@ -14,7 +14,8 @@
 //! | `track`, [`outcome`] | loss, order, duplicates, damage, latency |
 //! | [`tester`], `lane` | the loop |
 //!
-//! Deliberately not here: ports, threads, files. Nothing in the loop allocates, locks or calls the system.
+//! Deliberately not here: ports, threads, files. Nothing in the loop allocates, locks or calls the system, except to let others
+//! run where it was told that they share its CPU.
 
 #![forbid(unsafe_code)]
 

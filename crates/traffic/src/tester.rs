@@ -12,6 +12,7 @@ use crate::{
 };
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
     time::Duration,
 };
 use vfwire_core::{
@@ -23,6 +24,8 @@ use vfwire_core::{
 const GRACE: u64 = 100;
 /// The most of it.
 const GRACE_MAX_NS: u64 = 10_000_000;
+/// A thread that was kept from its CPU may be late by as long as that took, but by no more than this.
+const CATCH_UP_MAX_NS: u64 = 20_000_000;
 /// Of the time to wait for frames: for so much of it nothing must have arrived before a trial ends early.
 const QUIET: u64 = 16;
 
@@ -60,6 +63,7 @@ pub struct Tester<C> {
     clock: C,
     turns: Turns,
     number: u8,
+    yields: bool,
 }
 
 impl<C: Clock> Tester<C> {
@@ -72,7 +76,19 @@ impl<C: Clock> Tester<C> {
             return Err(TrafficError::new("directions", format!("{} of them", directions.len()), format!("give 1 to {DIRECTIONS_MAX}")));
         }
         let lanes = (0..).zip(directions).map(|(number, direction)| Lane::new(number, direction, pool)).collect::<Result<_, _>>()?;
-        Ok(Self { lanes, cache: pool.cache(), pool: pool.clone(), clock, turns: Turns::new(), number: 0 })
+        Ok(Self { lanes, cache: pool.cache(), pool: pool.clone(), clock, turns: Turns::new(), number: 0, yields: false })
+    }
+
+    /// Whether the thread lets others run whenever nothing has arrived: where it shares its CPU with the device under test, that one would
+    /// wait for it otherwise. The only call of the system in the loop; it makes departures less even.
+    pub fn share_cpu(&mut self, shared: bool) {
+        self.yields = shared;
+    }
+
+    /// Takes and sends at most so many frames at once, from the next trial on: 1 to [`BURST_MAX`](vfwire_core::pool::BURST_MAX), 32 unless
+    /// told.
+    pub fn set_burst(&mut self, frames: usize) {
+        self.lanes.iter_mut().for_each(|lane| lane.set_burst(frames, &self.pool));
     }
 
     /// Sends something else in a direction from the next trial on.
@@ -122,7 +138,7 @@ impl<C: Clock> Tester<C> {
             lane.begin(Order { trial: self.number, end_ns, ..order.clone() }, start_ns);
         }
         let grace_ns = (time_ns / GRACE).min(GRACE_MAX_NS);
-        let sent = self.send(start_ns, end_ns.saturating_add(grace_ns), stop);
+        let sent = self.send(start_ns, (end_ns, grace_ns), stop);
         self.lanes.iter_mut().for_each(|lane| lane.end_sending(&mut self.cache));
         let gap_ns = sent.gap_ns.max(self.drain(sent.at_ns, whole_ns(trial.drain)));
         let stopped_ns = if sent.stopped { sent.at_ns.min(end_ns) } else { end_ns };
@@ -144,30 +160,35 @@ impl<C: Clock> Tester<C> {
         self.lanes.iter().map(order).collect()
     }
 
-    /// Sends until nothing more is to be sent, and receives meanwhile.
-    fn send(&mut self, start_ns: u64, limit_ns: u64, stop: &AtomicBool) -> Sent {
-        let Self { lanes, cache, clock, turns, .. } = self;
+    /// Sends until nothing more is to be sent, and receives meanwhile. May be late by as much as `grace_ns`, or as long as it was kept from
+    /// its CPU.
+    fn send(&mut self, start_ns: u64, (end_ns, grace_ns): (u64, u64), stop: &AtomicBool) -> Sent {
+        let Self { lanes, cache, clock, turns, yields, .. } = self;
         let (mut last_ns, mut gap_ns) = (start_ns, 0);
         loop {
             let now_ns = clock.now_ns();
             turns.next();
             gap_ns = gap_ns.max(now_ns - last_ns);
             last_ns = now_ns;
-            let mut more = false;
+            let (mut more, mut received) = (false, 0);
             for lane in lanes.iter_mut() {
                 more |= lane.send(now_ns, cache);
-                lane.receive(|| clock.now_ns(), cache);
+                received += lane.receive(|| clock.now_ns(), cache);
             }
             let stopped = stop.load(Relaxed);
-            if !more || stopped || now_ns >= limit_ns {
+            let late_ns = grace_ns.max(gap_ns.min(CATCH_UP_MAX_NS));
+            if !more || stopped || now_ns >= end_ns.saturating_add(late_ns) {
                 return Sent { at_ns: now_ns, gap_ns, stopped };
+            }
+            if *yields && received == 0 {
+                thread::yield_now();
             }
         }
     }
 
     /// Receives until all is back, or the time is over. Gives the longest time between two looks.
     fn drain(&mut self, start_ns: u64, limit_ns: u64) -> u64 {
-        let Self { lanes, cache, clock, turns, .. } = self;
+        let Self { lanes, cache, clock, turns, yields, .. } = self;
         let (mut last_ns, mut gap_ns, mut quiet_since_ns) = (start_ns, 0, start_ns);
         loop {
             let now_ns = clock.now_ns();
@@ -185,6 +206,9 @@ impl<C: Clock> Tester<C> {
             let quiet = complete && now_ns - quiet_since_ns >= limit_ns / QUIET;
             if quiet || now_ns - start_ns >= limit_ns {
                 return gap_ns;
+            }
+            if *yields && quiet_since_ns != now_ns {
+                thread::yield_now();
             }
         }
     }

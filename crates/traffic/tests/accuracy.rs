@@ -40,6 +40,11 @@ fn stream(sizes: &str, flows: impl FnOnce(&mut FlowConfig)) -> Stream {
 
 /// A port whose frames come back over a wire that is wrong in this way.
 fn bench(wrong: Impairment, stream: Stream) -> Bench {
+    bench_that(wrong, stream, |_| ())
+}
+
+/// One whose clock may leap: `on_step` gets it before it goes on.
+fn bench_that(wrong: Impairment, stream: Stream, mut on_step: impl FnMut(&AtomicU64) + Send + 'static) -> Bench {
     let (host, now) = (SimHost::new(), Arc::new(AtomicU64::new(0)));
     let wire = ImperfectWire::new(Link::looped(4096), wrong, WireClock::Simulated(now.clone()));
     let lost = wire.lost();
@@ -56,9 +61,10 @@ fn bench(wrong: Impairment, stream: Stream) -> Bench {
         line_bits_per_s: Some(1_000_000_000),
         latency_per_flow: true,
     };
-    let stepped = host.clone();
+    let (stepped, read) = (host.clone(), now.clone());
     let clock = SimulatedClock::new(now.clone(), STEP_NS, move || {
         stepped.step();
+        on_step(&read);
     });
     Bench { tester: Tester::new(vec![direction], &pool, clock).expect("a tester"), pool, now, host, lost, port }
 }
@@ -104,6 +110,35 @@ fn a_known_distribution_is_measured_at_every_percentile() {
         near(outcome.latency_ns.value_at_percentile(percentile) as f64, expected, 0.01);
     }
     assert!(outcome.reordered_frames > 0 && outcome.reordered_most <= 201, "{} behind", outcome.reordered_most);
+}
+
+#[test]
+fn a_thread_that_was_kept_from_its_cpu_catches_up_but_not_for_ever() {
+    let sent = |away_ns| {
+        let mut is_due = true;
+        let leap = move |now: &AtomicU64| {
+            if is_due && now.load(Relaxed) > 95_000_000 {
+                now.fetch_add(away_ns, Relaxed);
+                is_due = false;
+            }
+        };
+        let mut bench = bench_that(Impairment::default(), stream("64", |_| ()), leap);
+        let outcome = run(&mut bench, &trial("1Mpps", 100));
+        assert_eq!(outcome.offered_frames, 100_000);
+        assert!((away_ns..away_ns + 1000).contains(&outcome.longest_gap_ns), "{}", outcome.longest_gap_ns);
+        outcome.sent_frames
+    };
+    assert_eq!(sent(15_000_000), 100_000, "10 ms beyond the end, and back for as long");
+    assert!(sent(50_000_000) < 96_000, "what was not sent 20 ms after the end is not sent any more");
+}
+
+#[test]
+fn bursts_are_as_long_as_was_said() {
+    let mut bench = bench(Impairment::default(), stream("64", |_| ()));
+    let together = |bench: &mut Bench| run(bench, &trial("max", 1)).interdeparture_ns.value_at_quantile(0.5) == 0;
+    assert!(together(&mut bench));
+    bench.tester.set_burst(1);
+    assert!(!together(&mut bench));
 }
 
 #[test]

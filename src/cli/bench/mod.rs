@@ -18,7 +18,7 @@ use kernel::{Counters, Kernel};
 pub(crate) use options::Options;
 use runner::{Ending, Runner};
 use setup::{Forwarder, Setup};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 use tester::Tester;
 use vfwire::{Address, Host, HugepageChoice, Port};
 use vfwire_measure::{
@@ -28,8 +28,6 @@ use vfwire_measure::{
 use vfwire_pod::Root;
 
 const PORTS_MAX: usize = 2;
-/// How long the tester waits for the last frames after the last one that came.
-const DRAIN: Duration = Duration::from_millis(50);
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let given = Given::find(&options.wanted, &Root::of_this_process(), PORTS_MAX)?;
@@ -96,6 +94,7 @@ fn measure(
     let usable = given.environment.cpus.usable().0.len();
     // The thread of the simulated devices polls too.
     let poll_threads = environment.threads.len() + usize::from(simulated);
+    let tester = Tester::new(directions, &pool, (options.burst, options.flows), usable < poll_threads)?;
     let forwarder = forwarder.map(|parts| Forwarder::start(parts, &pool, cpus.1)).transpose()?;
     let control = Control::start(ports)?;
     let kernel = Kernel::open(&[setup::FORWARDER]);
@@ -103,8 +102,6 @@ fn measure(
 
     let (started, start, before) = (text::utc(SystemTime::now()), Instant::now(), kernel.read());
     let about = About { options, plan: &plan, started, start, environment, polling: (poll_threads, usable), embedded, simulated, before };
-    let yields = usable < poll_threads;
-    let tester = Tester::new(directions, &pool, usize::from(options.burst), options.flows, DRAIN, yields);
     let summary = |sizes: &[SizeResult]| about.measurement(sizes, Some("it was still running"), kernel.read());
     let mut runner = Runner {
         tester,

@@ -156,9 +156,9 @@ fn rate(text: &str) -> Result<u64, String> {
         Some(b'G') => (&number[..number.len() - 1], 1e9),
         _ => (number, 1.0),
     };
-    let rate = number.parse::<f64>().ok().map(|rate| rate * unit).filter(|rate| (1.0..=1e12).contains(rate));
+    let rate = number.parse::<f64>().ok().map(|rate| rate * unit).filter(|rate| (1.0..=1e9).contains(rate));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within bounds")]
-    rate.map(|rate| rate.round() as u64).ok_or_else(|| "is no rate of frames, such as 1Mpps or 812kpps".to_owned())
+    rate.map(|rate| rate.round() as u64).ok_or_else(|| "is no rate of 1 to 1000M frames a second, such as 1Mpps or 812kpps".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn rates_and_times_are_read_with_their_units() {
         assert_eq!([rate("1Mpps"), rate("812kpps"), rate("64000"), rate("1.5M")], [Ok(1_000_000), Ok(812_000), Ok(64_000), Ok(1_500_000)]);
-        for wrong in ["", "pps", "fast", "-1Mpps", "0", "inf", "nan", "40%"] {
+        for wrong in ["", "pps", "fast", "-1Mpps", "0", "inf", "nan", "40%", "1.1Gpps"] {
             assert!(rate(wrong).is_err(), "{wrong}");
         }
         assert_eq!([time("50us"), time("20ms"), time("1.5s")], [50_000, 20_000_000, 1_500_000_000].map(|ns| Ok(Duration::from_nanos(ns))));

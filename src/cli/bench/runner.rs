@@ -1,6 +1,11 @@
 //! Makes the trials of a plan: with the tester, and with an eye on the ports.
 
-use super::{control::Control, file::ResultFile, setup::Forwarder, tester::Tester};
+use super::{
+    control::Control,
+    file::ResultFile,
+    setup::Forwarder,
+    tester::{Ended, Tester},
+};
 use crate::cli::{Failure, console::Console, control::Signals};
 use std::time::{Duration, Instant};
 use vfwire::forward::CostsUntil;
@@ -48,7 +53,10 @@ impl Runner<'_> {
         let at_s = self.start.elapsed().as_secs_f64();
         // What was before does not belong to the trial, but a port that is gone stays gone.
         self.events()?;
-        let outcome = self.tester.trial(offer, self.signals.flag()).map_err(|_| Ending::Asked)?;
+        let outcome = self.tester.trial(offer, self.signals.flag()).map_err(|ended| match ended {
+            Ended::Interrupted => Ending::Asked,
+            Ended::Impossible(error) => Ending::Failed(Failure::usage(error)),
+        })?;
         let events = self.events()?;
         let counts = outcome.counts;
         let (load_fps, planned) = match offer {
@@ -63,7 +71,7 @@ impl Runner<'_> {
             duration_s: planned.as_secs_f64(),
             counts,
             loss_ratio,
-            longest_gap_ns: u64::try_from(outcome.longest_gap.as_nanos()).unwrap_or(u64::MAX),
+            longest_gap_ns: outcome.longest_gap_ns,
             latency: Latency::of(&outcome.latency_ns),
             events,
         };
@@ -103,7 +111,7 @@ impl Bench for Runner<'_> {
 
     fn size(&mut self, frame_bytes: u32) -> Result<(Limits, Vec<Trial>), Ending> {
         self.frame_bytes = frame_bytes;
-        self.tester.frames_of(frame_bytes);
+        self.tester.frames_of(frame_bytes).map_err(Ending::Failed)?;
         self.costs = self.forwarder.map(|forwarder| forwarder.reader.costs());
         let probes = (0..PROBES).map(|_| self.make(Purpose::WarmUp, Offer::Load { fps: u64::MAX, duration: PROBE }));
         let probes = probes.collect::<Result<Vec<_>, _>>()?;

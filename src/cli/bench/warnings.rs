@@ -123,3 +123,6 @@ fn lost_timer<'a>(trials: impl Iterator<Item = &'a Trial>) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests;
