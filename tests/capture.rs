@@ -111,6 +111,12 @@ fn stdout_takes_a_capture() {
     fs::write(&path, &output.stdout).unwrap();
     assert_eq!(tshark(&path, &FIELDS).len(), 100);
     assert_eq!(captured(&text(&output.stderr)), 100);
+    let output = vfwire(&["capture", "--json", "--port", "sim:igbvf", "-w", "-", "--count", "100"]);
+    fs::write(&path, &output.stdout).unwrap();
+    assert_eq!(tshark(&path, &FIELDS).len(), 100);
+    let said = text(&output.stderr);
+    let summary = said.lines().find(|line| line.contains("\"capture\":")).unwrap_or_else(|| panic!("no summary: {said}"));
+    assert_eq!(count(&json(summary)["capture"], "frames"), 100);
 }
 
 #[test]

@@ -304,8 +304,8 @@ mod tests {
         let interface = Interface { name: "a".into(), snap_len: 0, filter: None };
         let interfaces = [interface.clone(), interface];
         let head_len = usize::try_from(Writer::new(Vec::new(), "test", &interfaces).len()).unwrap();
-        // Each frame is a block of 60 bytes: 28 before it, 12 of its own, and 20 behind it.
-        for (room, whole, failed) in [(0, 0, [2, 2]), (59, 0, [2, 2]), (60, 1, [1, 2]), (179, 2, [1, 1]), (240, 4, [0, 0])] {
+        // Each frame is a block of 56 bytes: 28 before it, 12 of its own, and 16 behind it.
+        for (room, whole, failed) in [(0, 0, [2, 2]), (55, 0, [2, 2]), (56, 1, [1, 2]), (167, 2, [1, 1]), (224, 4, [0, 0])] {
             let mut writer = Writer::new(Disk(head_len + room), "test", &interfaces);
             for at in 0..4_u8 {
                 let (interface, data) = (u32::from(at % 2), &[at; 12]);
@@ -315,7 +315,7 @@ mod tests {
             }
             assert_eq!(writer.failed(), [0, 0], "nothing was given to the disk yet");
             assert_eq!(writer.flush().is_ok(), whole == 4);
-            assert_eq!((writer.whole_len(), writer.failed()), ((head_len + whole * 60) as u64, &failed[..]), "room for {room}");
+            assert_eq!((writer.whole_len(), writer.failed()), ((head_len + whole * 56) as u64, &failed[..]), "room for {room}");
         }
     }
 }
