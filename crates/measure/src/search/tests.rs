@@ -132,8 +132,8 @@ fn whatever_a_device_does_the_search_ends_with_bounds_in_order() {
         let coin = |trial: usize, of: u64| noise(seed << 32 | of << 16 | trial as u64);
         let loss = |_: f64, trial: usize| if coin(trial, 0) < 0.5 { 0.0 } else { coin(trial, 1) };
         // So narrow that single frames a second are told apart, so few loads that all of them are tried.
-        let narrow = Goal { relative_width: 1e-4, exceed_ratio: 0.5, ..goal(0.0) };
-        let (max, trials_max) = (1000 + seed, 60);
+        let narrow = Goal { relative_width: 1e-4, exceed_ratio: 0.5, duration_sum: ms(5000), ..goal(0.0) };
+        let (max, trials_max) = (1000 + seed, 20);
         let mut device = Device { loss, tried: Vec::new() };
         let Ok(found) = search(&mut device, &(1000..=max), &[narrow, Goal { loss_ratio: 0.5, ..narrow }], trials_max);
         assert!(device.tried.len() <= trials_max, "{} trials", device.tried.len());
