@@ -255,7 +255,10 @@ fn who_does_not_read_costs_frames_and_nothing_else() {
     let path = file("slow.pcapng");
     // Some 2,700 long frames fill the ring, which a crowded machine receives in the time, too.
     let mut command = Command::new(env!("CARGO_BIN_EXE_vfwire"));
-    command.args(["capture", "--port", "sim:igbvf,frame=1514", "-w", "-", "--duration", "2s"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["capture", "--port", "sim:igbvf,frame=1514", "-w", "-", "--duration", "2s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command runs");
     // Until it says that it ends: then nothing more comes from the port.
     let mut said = String::new();
