@@ -75,6 +75,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario("unplugged", "the same where the PF is unplugged, and plugged in again", removal::unplugged),
     scenario("flight-recorder", "a recording of a start, a refusal, a PF reset and a stop is told in words, and the driver does the same again", recorder::replays),
     scenario("bench", "between two VFs through the switch of the NIC throughput is found for 64 and 1518 bytes; result and report are kept", instrument::bench),
+    scenario("generate", "10,000 test frames each way between two VFs: each arrives once, whole and in order", instrument::generate),
+    scenario("capture", "one VF sends, the other captures what a filter chooses and serves metrics; tshark reads the file", instrument::capture),
     scenario("list", "shows every function, the one that can be driven, and why the others cannot", refusals::list),
     scenario("bad-input", "each mistake has its exit code and an error that says what to do, and leaves the VF usable", refusals::bad_input),
     Scenario { name: "matrix", proves: "MTUs, burst sizes and windows in all combinations, 20,000 frames each", long: true, equipment: Equipment::Pfs, run: traffic::matrix },
