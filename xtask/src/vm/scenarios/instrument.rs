@@ -98,7 +98,7 @@ pub(super) fn capture(lab: &mut Lab) -> Result<()> {
     let page = lab.guest.run("cat /tmp/page")?;
     ensure!(page.contains(&format!("pciAddr=\"{}\"", receiver.address)) && page.contains("vfwire_"), "the page of metrics:\n{page}");
     let generate = format!(
-        "vfwire generate --port {} --dst-mac {mac} --dst-port 1000-1003 --rate 2kpps --size 128 --duration 1s --drain 0ms --json > /tmp/sent",
+        "vfwire generate --port {} --dst-mac {mac} --dst-port 1000-1003 --rate 2kpps --size 128 --duration 1s --drain 10ms --json > /tmp/sent",
         sender.address
     );
     let exit = lab.guest.exit_of(&generate, LIMIT)?;
