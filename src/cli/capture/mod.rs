@@ -15,6 +15,7 @@ use super::{
     Failure,
     console::Console,
     forward,
+    given::Wanted,
     observe::ObserveOptions,
     options::Options as Forwarding,
     ports::{Started, Work},
@@ -76,9 +77,8 @@ pub(super) struct CaptureOptions {
 /// and the file says so. `-w -` writes to stdout: `vfwire capture -w - | tshark -r -`.
 #[derive(clap::Args)]
 pub(super) struct Options {
-    /// PCI address of a VF that is bound to vfio-pci, or a simulated one, such as sim:igbvf [default: the VF that this pod was granted]
-    #[arg(long, value_name = "ADDRESS")]
-    port: Option<String>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// The pcapng file; `-` is stdout
     #[arg(short = 'w', long = "write", value_name = "FILE")]
     path: PathBuf,
@@ -127,7 +127,6 @@ pub(super) fn run(options: &Options, begun: Instant) -> Result<(), Failure> {
     let mut words: Vec<OsString> = ["capture", "--mode", "drop", "--capture"].map(Into::into).to_vec();
     words.push(options.path.clone().into());
     let texts = [
-        ("--port", &options.port),
         ("--capture-filter", &options.filter),
         ("--capture-snap", &options.snap),
         ("--capture-count", &options.count),
@@ -151,6 +150,7 @@ pub(super) fn run(options: &Options, begun: Instant) -> Result<(), Failure> {
     })?;
     let mut forwarding = asked.forwarding;
     forwarding.capture.is_alone = true;
+    forwarding.wanted = options.wanted.clone();
     forwarding.observe = options.observe.clone();
     forward::run(forwarding, begun)
 }
