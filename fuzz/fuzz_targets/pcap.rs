@@ -10,7 +10,10 @@ fuzz_target!(|bytes: &[u8]| {
     let mut writer = Writer::new(Vec::new(), "fuzz", &[interface]);
     let mut read = Vec::new();
     while let Ok(Some(record)) = reader.next() {
-        assert!(!record.data.is_empty() && record.data.len() <= record.original_len as usize, "a frame of some bytes, no longer than it was");
+        assert!(
+            !record.data.is_empty() && record.data.len() <= record.original_len as usize,
+            "a frame of some bytes, no longer than it was"
+        );
         let (time_ns, original_len, data) = (record.time_ns, record.original_len, record.data);
         let packet = Packet { time_ns, interface: 0, direction: Direction::In, original_len, data, lost_before: 0, comment: None };
         writer.write(&packet).expect("a vector takes everything");
