@@ -70,7 +70,9 @@ impl FromStr for Address {
             return parse_simulated(text, simulated).map(Self::Sim);
         }
         // What is neither is most likely meant to be a PCI address.
-        text.parse().map(Self::Pci).map_err(|error| AddressError::new(format!("{error}; `sim:igbvf` is a simulated port")))
+        text.parse().map(Self::Pci).map_err(|error| {
+            AddressError::new(format!("`{text}` is {error}; `vfwire list` shows those of this machine; `sim:igbvf` is a simulated port"))
+        })
     }
 }
 

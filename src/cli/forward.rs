@@ -40,7 +40,7 @@ fn recorded(options: &mut Options, life: &mut Life, summary: &mut Option<Summary
     let mut plan = options.modes.read(&given)?;
     let need_bytes = ports::need_bytes(options, given.ports.len().max(1))?;
     let mut host = Host::with_pages(options.pages(given.pages(need_bytes)));
-    given.tell(&mut host)?;
+    given.tell(&mut host);
     let mut flight = FlightFile::open(options.flight_recorder.clone(), host.flight_recorder())?;
     let sandbox = Sandbox::new(!options.no_sandbox);
     let parts = (&mut host, &mut flight, sandbox);

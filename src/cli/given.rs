@@ -5,7 +5,7 @@
 
 use super::{Failure, doctor};
 use std::time::Duration;
-use vfwire::{Address, Grant, Host, HugepageChoice, PciAddress};
+use vfwire::{Address, Grant, Host, HugepageChoice};
 use vfwire_pod::{Environment, NodeKind, PodError, Root, Source, Vf, await_networks, discover};
 
 /// How long the annotation may take to appear where a network is named.
@@ -46,7 +46,7 @@ impl Given {
             (Vec::new(), Vec::new())
         } else {
             let vfs: Vec<Vf> = environment.choose(&wanted.networks, most)?.into_iter().cloned().collect();
-            (vfs.iter().map(|vf| address(vf).map(Address::Pci)).collect::<Result<_, _>>()?, vfs)
+            (vfs.iter().map(|vf| Address::Pci(vf.address)).collect(), vfs)
         };
         Ok(Self { ports, vfs, environment })
     }
@@ -64,11 +64,8 @@ impl Given {
     }
 
     /// Gives the host what the grants say beyond addresses.
-    pub(super) fn tell(&self, host: &mut Host) -> Result<(), Failure> {
-        self.vfs.iter().try_for_each(|vf| {
-            host.grant(address(vf)?, grant(vf));
-            Ok(())
-        })
+    pub(super) fn tell(&self, host: &mut Host) {
+        self.vfs.iter().for_each(|vf| host.grant(vf.address, grant(vf)));
     }
 
     /// As [`pages`].
@@ -122,13 +119,8 @@ pub(super) fn pages(environment: &Environment, need_bytes: u64) -> HugepageChoic
 /// What is known of a real port that the user named.
 fn named(root: &Root, environment: &Environment, port: &Address) -> Option<Vf> {
     let Address::Pci(address) = port else { return None };
-    let address = address.to_string().parse().ok()?;
-    let granted = environment.vfs.iter().find(|vf| vf.address == address).cloned();
-    Some(granted.unwrap_or_else(|| Vf::explicit(root, address, "--port")))
-}
-
-pub(super) fn address(vf: &Vf) -> Result<PciAddress, Failure> {
-    vf.address.to_string().parse().map_err(Failure::failed)
+    let granted = environment.vfs.iter().find(|vf| vf.address == *address).cloned();
+    Some(granted.unwrap_or_else(|| Vf::explicit(root, *address, "--port")))
 }
 
 pub(super) fn addresses(vfs: &[Vf]) -> String {

@@ -165,7 +165,7 @@ impl ModeOptions {
             return Ok(self.addresses.clone());
         }
         let Some(Address::Pci(address)) = given.ports.get(port) else { return Ok(vec![SIMULATED_PEER]) };
-        let vf = given.vfs.iter().find(|vf| vf.address.to_string() == address.to_string());
+        let vf = given.vfs.iter().find(|vf| vf.address == *address);
         let all = vf.into_iter().flat_map(|vf| &vf.networks).flat_map(|network| &network.ips);
         let ours: Vec<_> = all.filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }).collect();
         if ours.is_empty() {

@@ -73,7 +73,7 @@ fn variables(root: &Root, problems: &mut Vec<PodError>) -> Vec<Grant> {
 /// `0000_08_00_2`.
 fn address_in_name(text: &str) -> Option<PciAddress> {
     let (rest, function) = text.rsplit_once('_')?;
-    format!("{}.{function}", rest.replace('_', ":")).parse().ok()
+    PciAddress::full(&format!("{}.{function}", rest.replace('_', ":")))
 }
 
 /// The network attachment definition that the claim names.
@@ -135,7 +135,7 @@ fn read(source: &Source, object: &Value) -> Option<Vec<Grant>> {
                 let text = ADDRESS_ATTRIBUTES.iter().find_map(|name| attributes.get(*name)?["string"].as_str());
                 // A network device without an address is none of PCI's.
                 let Some(text) = text else { continue };
-                let mut grant = Grant::new(text.parse().ok()?, &resource, source.clone());
+                let mut grant = Grant::new(PciAddress::full(text)?, &resource, source.clone());
                 let numa = NUMA_ATTRIBUTES.iter().find_map(|name| attributes.get(*name)?["int"].as_u64());
                 grant.numa_node = numa.and_then(|node| u32::try_from(node).ok()).map(|node| Fact::new(node, source.clone()));
                 grants.push(grant);

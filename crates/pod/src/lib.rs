@@ -30,7 +30,6 @@
 
 #![forbid(unsafe_code)]
 
-mod address;
 mod cgroup;
 mod cpus;
 mod dra;
@@ -45,7 +44,6 @@ mod root;
 mod vfio_nodes;
 mod vfs;
 
-pub use address::{NoAddress, PciAddress};
 pub use cpus::{CpuSet, Cpus, Quota, Sharing};
 pub use dra::parse_metadata;
 pub use error::PodError;
@@ -56,6 +54,7 @@ pub use network_status::{ANNOTATIONS, Network, await_networks, networks, parse a
 pub use root::Root;
 pub use vfio_nodes::{NodeKind, VfioNode};
 pub use vfs::Vf;
+pub use vfwire_spec::pci::PciAddress;
 
 /// What a container was given.
 #[derive(Clone, Debug)]

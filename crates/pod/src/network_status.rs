@@ -115,7 +115,7 @@ fn read(source: &Source, json: &str) -> Result<Vec<Network>, PodError> {
 fn network(source: &Source, entry: &Value) -> Result<Network, &'static str> {
     let text = |name: &str| entry[name].as_str().filter(|text| !text.is_empty());
     let ips = entry["ips"].as_array().into_iter().flatten().map(|ip| ip_of(ip).ok_or("`ips`"));
-    let address = entry["device-info"]["pci"]["pci-address"].as_str().map(|text| text.parse().map_err(|_| "`pci-address`"));
+    let address = entry["device-info"]["pci"]["pci-address"].as_str().map(|text| PciAddress::full(text).ok_or("`pci-address`"));
     Ok(Network {
         name: text("name").ok_or("`name`")?.to_owned(),
         interface: text("interface").map(str::to_owned),

@@ -44,7 +44,7 @@ fn is_info(root: &Root, name: &str, value: &str) -> bool {
 
 /// The addresses of a list.
 pub(crate) fn addresses(source: Source, value: &str) -> Result<Vec<PciAddress>, PodError> {
-    let one = |text: &str| text.parse().map_err(|_| PodError::malformed(source.clone(), value, EXPECTED_LIST));
+    let one = |text: &str| PciAddress::full(text).ok_or_else(|| PodError::malformed(source.clone(), value, EXPECTED_LIST));
     value.split(',').map(one).collect()
 }
 
@@ -53,7 +53,7 @@ fn read_info(source: &Source, resource: &str, value: &str, grants: &mut [Grant])
     let json: Value = serde_json::from_str(value).map_err(|error| malformed(&format!(" ({error})")))?;
     let Value::Object(functions) = json else { return Err(malformed("")) };
     for (text, info) in functions {
-        let address: PciAddress = text.parse().map_err(|_| malformed(&format!(" (`{text}` is no PCI address)")))?;
+        let address = PciAddress::full(&text).ok_or_else(|| malformed(&format!(" (`{text}` is no PCI address)")))?;
         let list = Source::variable(format!("{PREFIX}{resource}"));
         let ours: Vec<_> = grants.iter().filter(|grant| grant.resource.value == resource).map(|grant| grant.address.to_string()).collect();
         let Some(grant) = grants.iter_mut().find(|grant| grant.resource.value == resource && grant.address == address) else {

@@ -4,6 +4,9 @@
 //! the capability. What a function answers is untrusted: a walk of the capability list is bounded by
 //! [`MAX_CAPABILITIES`].
 
+mod address;
+
+pub use address::{NoPciAddress, PciAddress};
 use core::fmt;
 
 /// Vendor ID, 16 bits, read-only (PCI Local Bus 3.0, 6.2.1).

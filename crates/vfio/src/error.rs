@@ -1,6 +1,6 @@
 //! Why a function could not be opened. Each error is a line or two: what happened, on which thing, and what to do about it.
 
-use crate::{AddressError, PciAddress};
+use crate::PciAddress;
 use std::{io, path::PathBuf};
 use vfwire_core::error::{BusError, DmaError};
 
@@ -8,9 +8,6 @@ use vfwire_core::error::{BusError, DmaError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VfioError {
-    /// Not a PCI address.
-    #[error(transparent)]
-    Address(#[from] AddressError),
     /// No such function.
     #[error("there is no PCI function {address}: `vfwire list` shows those of this machine")]
     NoSuchFunction {

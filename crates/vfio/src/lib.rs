@@ -31,7 +31,6 @@
 #[cfg(not(target_endian = "little"))]
 compile_error!("registers and VFIO's answers are read as little-endian words");
 
-mod address;
 mod arena;
 mod bar;
 mod container;
@@ -47,7 +46,6 @@ mod memlock;
 mod memory;
 mod sysfs;
 
-pub use address::{AddressError, PciAddress};
 pub use bar::MappedBar;
 pub use discover::{NetworkFunction, foreign_siblings, network_function, network_functions, preflight};
 pub use error::VfioError;
@@ -55,6 +53,7 @@ pub use function::VfioFunction;
 pub use grant::Grant;
 pub use hugepages::HugepageChoice;
 pub use sysfs::Sysfs;
+pub use vfwire_spec::pci::PciAddress;
 
 use arena::{Arena, Space};
 use container::Container;

@@ -70,7 +70,7 @@ fn measure(
     let need = setup::pool_config(options, given).len_bytes() as u64 + (1 << 20);
     let pages = if options.no_hugepages { HugepageChoice::None } else { given.pages(need) };
     let mut host = Host::with_pages(pages);
-    given.tell(&mut host)?;
+    given.tell(&mut host);
     if simulated {
         sandbox.drop_capabilities()?;
     }

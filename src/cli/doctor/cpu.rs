@@ -7,8 +7,8 @@ const STATIC_POLICY: &str = "integer CPUs and requests equal to limits for every
                              memory: 512Mi}}`, and on the node `cpuManagerPolicy: static` in the kubelet's configuration";
 
 pub(super) fn checks(context: &Context, _: &[Check]) -> Vec<Check> {
-    let vfs: Vec<Vf> = context.subjects.iter().map(|subject| subject.vf.clone()).collect();
-    of(context.environment, &vfs)
+    let vfs = context.subjects;
+    of(context.environment, vfs)
 }
 
 /// What there is to say of the CPUs of a pod, or of a machine, of which much less is wanted.

@@ -3,13 +3,14 @@
 //! Each VF has a host of its own, so that one is closed before the next is opened. The function is reset when it is opened and when it is
 //! closed, as ever.
 
-use super::{Check, Context, Subject, report::Verdict};
+use super::{Check, Context, report::Verdict};
 use crate::cli::{given, notice};
 use std::{
     thread,
     time::{Duration, Instant},
 };
 use vfwire::{Address, DynPort, Host, HugepageChoice, OpenError, PoolConfig, Port, PortConfig, RxQueue};
+use vfwire_pod::Vf;
 
 /// How long the link may take to come up: PFs take up to 1.5 s.
 const LINK_LIMIT: Duration = Duration::from_secs(3);
@@ -22,7 +23,7 @@ const BUFFERS: u32 = 512;
 const IDS: [&str; 8] = ["vfio.open", "port.driver", "port.mac", "memory.map", "port.start", "port.granted", "port.link", "port.spoofchk"];
 
 pub(super) fn checks(context: &Context, before: &[Check]) -> Vec<Check> {
-    let of = |subject: &Subject| {
+    let of = |subject: &Vf| {
         let mut checks = blocked(subject, before).map_or_else(|| attempt(context, subject), |_| Vec::new());
         let why = blocked(subject, before).or_else(|| checks.iter().find(|check| check.is_failure())).map(|check| check.id);
         for id in IDS {
@@ -36,15 +37,15 @@ pub(super) fn checks(context: &Context, before: &[Check]) -> Vec<Check> {
 }
 
 /// What was found before that makes opening useless, or a disturbance.
-fn blocked<'a>(subject: &Subject, before: &'a [Check]) -> Option<&'a Check> {
+fn blocked<'a>(subject: &Vf, before: &'a [Check]) -> Option<&'a Check> {
     let ours = |check: &&Check| check.subject.as_ref().is_none_or(|of| *of == subject.address.to_string());
     let bad = |check: &&Check| check.is_failure() || check.verdict == Verdict::Skipped;
     before.iter().filter(|check| check.id.starts_with("vfio.")).filter(ours).find(bad)
 }
 
-fn attempt(context: &Context, subject: &Subject) -> Vec<Check> {
+fn attempt(context: &Context, subject: &Vf) -> Vec<Check> {
     let mut host = Host::with_pages(context.need.pages);
-    host.grant(subject.address, given::grant(&subject.vf));
+    host.grant(subject.address, given::grant(subject));
     let opened = Check::ok("vfio.open", "opened and reset");
     match host.open(&subject.address.to_string()) {
         Ok(port) => {
@@ -69,10 +70,10 @@ fn attempt(context: &Context, subject: &Subject) -> Vec<Check> {
     }
 }
 
-fn mac(subject: &Subject, port: &DynPort) -> Check {
+fn mac(subject: &Vf, port: &DynPort) -> Check {
     const ID: &str = "port.mac";
     let mac = port.info().mac.to_string();
-    let other = subject.vf.networks.iter().find(|network| network.mac.as_ref().is_some_and(|wanted| *wanted != mac));
+    let other = subject.networks.iter().find(|network| network.mac.as_ref().is_some_and(|wanted| *wanted != mac));
     match other {
         Some(network) => {
             let wanted = network.mac.as_deref().unwrap_or_default();
@@ -87,7 +88,7 @@ fn mac(subject: &Subject, port: &DynPort) -> Check {
     }
 }
 
-fn start(context: &Context, subject: &Subject, host: &Host, mut port: DynPort) -> Vec<Check> {
+fn start(context: &Context, subject: &Vf, host: &Host, mut port: DynPort) -> Vec<Check> {
     let buffers = if context.need.pages == HugepageChoice::None { u32::from(RING_DESC) * 2 } else { BUFFERS };
     let pool = match host.pool(PoolConfig::new(buffers)) {
         Ok(pool) => pool,
@@ -142,7 +143,7 @@ fn link(port: &mut DynPort) -> Check {
 }
 
 /// No VF can ask whether its PF drops frames with a foreign source address.
-fn spoofchk(subject: &Subject) -> Check {
+fn spoofchk(subject: &Vf) -> Check {
     let command = notice::remedy(&Address::Pci(subject.address)).unwrap_or_default();
     Check {
         remedy: Some(format!(

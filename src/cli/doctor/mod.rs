@@ -20,7 +20,7 @@ use super::{
 };
 use report::{Check, Report};
 use std::process::ExitCode;
-use vfwire::{Address, HugepageChoice, PciAddress};
+use vfwire::{Address, HugepageChoice};
 use vfwire_pod::{Environment, Root, Vf};
 
 /// Check what a VF needs, by doing it, and put everything back; for each thing that is missing, print the line that mends it
@@ -48,14 +48,8 @@ struct Context<'a> {
     wanted: &'a Wanted,
     environment: &'a Environment,
     /// The VFs to check.
-    subjects: &'a [Subject],
+    subjects: &'a [Vf],
     need: Need,
-}
-
-/// A VF to check.
-struct Subject {
-    vf: Vf,
-    address: PciAddress,
 }
 
 /// DMA memory that `vfwire forward` takes with its defaults.
@@ -97,14 +91,12 @@ fn examine(context: &Context, families: &[Family]) -> Vec<Check> {
 }
 
 /// The VFs to check: those that are named, or all that were granted, whether it is clear which of them is meant or not.
-fn subjects(wanted: &Wanted, root: &Root) -> Result<(Environment, Vec<Subject>), Failure> {
+fn subjects(wanted: &Wanted, root: &Root) -> Result<(Environment, Vec<Vf>), Failure> {
     if let Some(port) = wanted.ports.iter().find(|port| matches!(port, Address::Sim(_))) {
         return Err(Failure::usage(format!("--port {port} is simulated, and needs nothing that could be checked: name a VF")));
     }
     let given = given::Given::find_all(wanted, root);
-    let subject = |vf: Vf| Ok(Subject { address: given::address(&vf)?, vf });
-    let subjects = given.vfs.into_iter().map(subject).collect::<Result<_, Failure>>()?;
-    Ok((given.environment, subjects))
+    Ok((given.environment, given.vfs))
 }
 
 /// What the defaults take for so many ports, two at most, and one where there is none.

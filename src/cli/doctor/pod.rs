@@ -1,7 +1,7 @@
 //! What this container was given: VFs and networks.
 
 use super::{Check, Context, given, options};
-use vfwire_pod::{ANNOTATIONS, Environment, PodError};
+use vfwire_pod::{ANNOTATIONS, Environment, PodError, Vf};
 
 const ASK_FOR_A_VF: &str =
     "in the container's spec: `resources: {limits: {intel.com/vf_vfio: \"1\"}}`, with the name of your device plugin's resource";
@@ -21,14 +21,14 @@ fn container(environment: &Environment) -> Check {
 fn vf(context: &Context) -> Check {
     const ID: &str = "pod.vf";
     let granted = || {
-        let of = |subject: &super::Subject| {
-            let by: Vec<_> = subject.vf.granted.iter().map(ToString::to_string).collect();
+        let of = |subject: &Vf| {
+            let by: Vec<_> = subject.granted.iter().map(ToString::to_string).collect();
             format!("{} ({})", subject.address, by.join(", "))
         };
         context.subjects.iter().map(of).collect::<Vec<_>>().join("; ")
     };
     if !context.wanted.ports.is_empty() {
-        let ours = |subject: &super::Subject| context.environment.vfs.iter().any(|vf| vf.address == subject.vf.address);
+        let ours = |subject: &Vf| context.environment.vfs.iter().any(|vf| vf.address == subject.address);
         if let Some(foreign) = context.subjects.iter().find(|subject| !context.environment.vfs.is_empty() && !ours(subject)) {
             let granted = given::addresses(&context.environment.vfs);
             let found = format!("--port {} is none of those that this container was granted: {granted}", foreign.address);

@@ -71,10 +71,10 @@ fn one_cpu_is_warned_of_and_another_node_too() {
     let mut one = environment.clone();
     one.cpus.allowed.as_mut().expect("CPUs").value = "0".parse().expect("a CPU");
     one.cpus.cpuset = None;
-    let checks = cpu::of(&one, &[subjects[0].vf.clone()]);
+    let checks = cpu::of(&one, &[subjects[0].clone()]);
     is(&checks, "cpu.count", Verdict::Warning, &["CPU 0 alone", "cpu: \"2\""]);
     is(&checks, "cpu.numa", Verdict::Warning, &["NUMA node 1", "single-numa-node"]);
-    let warnings = cpu_warnings(&one, &[subjects[0].vf.clone()]);
+    let warnings = cpu_warnings(&one, &[subjects[0].clone()]);
     assert!(warnings.iter().any(|line| line.starts_with("warning: CPU 0 alone: ") && line.contains("two CPUs")), "{warnings:?}");
     assert!(warnings.iter().any(|line| line.starts_with("warning: 0000:3b:02.6: the VF is on NUMA node 1")), "{warnings:?}");
 }

@@ -1,13 +1,13 @@
 //! VFIO: its nodes are opened and closed again, and the function and its IOMMU group are looked at.
 
-use super::{Check, Context, Subject};
+use super::{Check, Context};
 use std::{
     fs::{self, OpenOptions},
     io::ErrorKind,
     path::Path,
 };
 use vfwire::{Sysfs, VfioError, foreign_siblings, network_function, preflight};
-use vfwire_pod::{NodeKind, VfioNode};
+use vfwire_pod::{NodeKind, Vf, VfioNode};
 
 /// EBUSY (errno.h): the group is open elsewhere.
 const BUSY: i32 = 16;
@@ -37,9 +37,9 @@ fn grant_nodes(context: &Context, what: &str) -> String {
     }
 }
 
-fn container(context: &Context, subject: &Subject) -> Check {
+fn container(context: &Context, subject: &Vf) -> Check {
     const ID: &str = "vfio.container";
-    let path = &subject.vf.container_node.value;
+    let path = &subject.container_node.value;
     let shown = path.display();
     if path == Path::new("/dev/iommu") {
         let remedy = "a device plugin that gives groups (`/dev/vfio/vfio` and `/dev/vfio/GROUP`), as the SR-IOV network device plugin does";
@@ -63,7 +63,7 @@ fn container(context: &Context, subject: &Subject) -> Check {
     .needs("/dev/vfio/vfio, to read and write")
 }
 
-fn function(context: &Context, subject: &Subject) -> Check {
+fn function(context: &Context, subject: &Vf) -> Check {
     const ID: &str = "vfio.function";
     match preflight(&Sysfs::default(), subject.address) {
         Ok(group) => Check::ok(ID, format!("bound to vfio-pci, in IOMMU group {group}")),
@@ -76,7 +76,7 @@ fn function(context: &Context, subject: &Subject) -> Check {
     .needs("a function that is bound to vfio-pci, behind an IOMMU")
 }
 
-fn group(subject: &Subject) -> Check {
+fn group(subject: &Vf) -> Check {
     const ID: &str = "vfio.group";
     let sysfs = Sysfs::default();
     if network_function(&sysfs, subject.address).and_then(|function| function.iommu_group).is_none() {
@@ -90,9 +90,9 @@ fn group(subject: &Subject) -> Check {
     Check::failure(ID, format!("the group also holds {siblings}"), remedy).needs("a group that is vfio-pci's")
 }
 
-fn node(context: &Context, subject: &Subject) -> Check {
+fn node(context: &Context, subject: &Vf) -> Check {
     const ID: &str = "vfio.node";
-    let Some(node) = subject.vf.nodes.iter().find(|node| node.kind != NodeKind::Cdev) else {
+    let Some(node) = subject.nodes.iter().find(|node| node.kind != NodeKind::Cdev) else {
         return Check::skipped(ID, "nobody names the node of the VF's IOMMU group: see vfio.function");
     };
     if node.kind == NodeKind::UnsafeNoIommu {

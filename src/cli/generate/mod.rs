@@ -61,7 +61,7 @@ fn generate(options: &Options, given: &Given, sandbox: Sandbox) -> Result<(), Fa
     }
     let pages = if options.no_hugepages { HugepageChoice::None } else { given.pages(u64::from(BUFFERS) * PORTS_MAX as u64 * 2176) };
     let mut host = Host::with_pages(pages);
-    given.tell(&mut host)?;
+    given.tell(&mut host);
     let loaded = options.replay.as_deref().map(|path| recording::load(path, options.mtu, &mut console)).transpose()?;
     let complete = loaded.as_ref().is_none_or(|loaded| loaded.complete);
     let Opened { mut ports, names, directions, pool } = open(options, &mut host, &mut console)?;

@@ -24,7 +24,7 @@ const FLOORS: &[Floor] = &[
     Floor { folder: "crates/vfio", imports: &["crates/spec", "crates/core"], tests: &[] },
     Floor { folder: "crates/sim", imports: &["crates/spec", "crates/core"], tests: &[] },
     Floor { folder: "crates/recorder", imports: &["crates/spec", "crates/core"], tests: &[] },
-    Floor { folder: "crates/pod", imports: &[], tests: &[] },
+    Floor { folder: "crates/pod", imports: &["crates/spec"], tests: &[] },
     Floor {
         folder: "crates/traffic",
         imports: &["crates/spec", "crates/core"],
