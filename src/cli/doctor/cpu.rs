@@ -7,8 +7,7 @@ const STATIC_POLICY: &str = "integer CPUs and requests equal to limits for every
                              memory: 512Mi}}`, and on the node `cpuManagerPolicy: static` in the kubelet's configuration";
 
 pub(super) fn checks(context: &Context, _: &[Check]) -> Vec<Check> {
-    let vfs = context.subjects;
-    of(context.environment, vfs)
+    of(context.environment, context.subjects)
 }
 
 /// What there is to say of the CPUs of a pod, or of a machine, of which much less is wanted.
